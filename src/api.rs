@@ -155,7 +155,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 /// Every route, with its state.
 pub fn router(app: App) -> Router {
     let (router, document) = routes(&cds_hooks::origins(&app.config));
-    let once = from_fn_with_state(app.clone(), idempotency::remember);
+    let once = from_fn_with_state(app.clone(), idempotency::answer_once);
     router
         .layer(once)
         .layer(from_fn_with_state(app.clone(), access_log::watch))

@@ -121,8 +121,8 @@ async fn look(partial: &Path) -> Result<Vec<ChainReport>, Problem> {
         if !is_ours(&db).await? {
             return Err(Problem::internal("the backup holds no registry: it is empty, or another program's"));
         }
-        let said = integrity(&db).await?;
-        if said != "ok" {
+        let verdict = integrity(&db).await?;
+        if verdict != "ok" {
             return Err(Problem::internal(format!("the backup is damaged: {said}")));
         }
         db.migrate().await?;

@@ -322,7 +322,7 @@ impl Config {
             None => String::new(),
         };
         // Mappings name instruments, so these come first.
-        instruments::add(&text, file)?;
+        instruments::register(&text, file)?;
         let config = Self::parse(&text, variables, flags)?;
         config.check()?;
         Ok(config)

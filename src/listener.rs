@@ -1,12 +1,12 @@
 //! The accept loop: who may connect, for how long, and how we stop.
 //!
-//! `axum::serve` has neither a header timeout nor a cap, so this is our own. When all places are taken, accepting
-//! pauses, and whoever has sat longest without asking anything gives up their place, as does whoever sends a body more
-//! slowly than an honest client; nobody else with a request in flight does. One address has some of the places, not all.
+//! `axum::serve` has neither a header timeout nor a cap, so this is our own. At capacity, accepting pauses, and the
+//! connection that has been idle longest is closed, as are slow uploads; nobody else with a request in flight is. Each
+//! address has a limit of its own.
 //!
 //! Stopping is in steps, so that no request in flight fails: no new connections; every answer says
-//! `Connection: close`, so that busy clients go elsewhere; then idle connections are closed; then whatever has not
-//! finished by the end of [`Limits::drain`] is cut.
+//! `Connection: close`, so that busy clients go elsewhere; then idle connections are closed; then those whose request has
+//! not arrived; then whatever has not finished by the end of [`Limits::drain`] is cut.
 
 mod admission;
 mod body;
@@ -52,11 +52,11 @@ const LONGEST_HEAD: usize = 32 * 1024;
 /// Connections the system keeps for us until we accept them; it may keep fewer.
 const QUEUE: u32 = 4096;
 /// While stopping: how long busy clients are given to hear `Connection: close`.
-const FAREWELL: Duration = Duration::from_secs(1);
+const CLOSE_NOTICE: Duration = Duration::from_secs(1);
 /// While stopping: how long a request may still take to arrive after that.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// After the system refuses us a connection (too many files open): how long until we ask again.
-const PAUSE: Duration = Duration::from_millis(50);
+const REQUEST_GRACE: Duration = Duration::from_secs(2);
+/// Delay after an accept error, such as too many open files.
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
 /// The steps of stopping, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -133,7 +133,7 @@ pub async fn serve(
         let (connections, patience) = (Arc::clone(&connections), limits.header_timeout);
         tokio::spawn(async move {
             if let Some(slot) = connections.seat(permit, peer, patience).await {
-                converse(http, stream, router, slot, phase).await;
+                serve_connection(http, stream, router, slot, phase).await;
             }
         });
     };
@@ -147,8 +147,8 @@ pub async fn serve(
         }
     }
     // Connections that the kernel has already accepted would otherwise be reset.
-    for (stream, peer) in knocking(listener)? {
-        if let Some(permit) = connections.leave_now() {
+    for (stream, peer) in drain_accept_queue(listener)? {
+        if let Some(permit) = connections.try_admit() {
             spawn(stream, peer, permit);
         }
     }
@@ -157,7 +157,7 @@ pub async fn serve(
 }
 
 async fn next(listener: &TcpListener, connections: &OpenConnections) -> (TcpStream, Peer, Permit) {
-    let permit = connections.leave_to_enter().await;
+    let permit = connections.admit().await;
     loop {
         match listener.accept().await {
             Ok((stream, address)) => return (stream, Peer(address.ip()), permit),
@@ -165,15 +165,14 @@ async fn next(listener: &TcpListener, connections: &OpenConnections) -> (TcpStre
             Err(e) => {
                 tracing::warn!(error = %e, "a connection could not be accepted");
                 connections.make_room();
-                sleep(PAUSE).await;
+                sleep(ACCEPT_RETRY).await;
             }
         }
     }
 }
 
-/// Takes everybody out of the system's queue, then closes it. Asks the system itself: the runtime may not have
-/// heard of the latest yet.
-fn knocking(listener: TcpListener) -> io::Result<Vec<(TcpStream, Peer)>> {
+/// Empties the kernel's accept queue, then closes it. The runtime may not have heard of the latest connections yet.
+fn drain_accept_queue(listener: TcpListener) -> io::Result<Vec<(TcpStream, Peer)>> {
     let listener = listener.into_std()?;
     let mut streams = Vec::new();
     while let Ok((stream, address)) = listener.accept() {
@@ -187,26 +186,26 @@ async fn stop(phase: &watch::Sender<ShutdownPhase>, connections: &OpenConnection
     let (begun, open) = (Instant::now(), connections.open());
     tracing::info!(open, "stopping");
     let end = begun + drain;
-    let farewell = begun + FAREWELL.min(drain / 4);
+    let notice_end = begun + CLOSE_NOTICE.min(drain / 4);
     let steps = [
-        (ShutdownPhase::Leaving, farewell),
-        (ShutdownPhase::Closing, end.min(farewell + PATIENCE)),
+        (ShutdownPhase::Leaving, notice_end),
+        (ShutdownPhase::Closing, end.min(notice_end + REQUEST_GRACE)),
         (ShutdownPhase::Impatient, end),
-        (ShutdownPhase::Cut, end + PAUSE),
+        (ShutdownPhase::Cut, end + ACCEPT_RETRY),
     ];
     for (step, until) in steps {
         if step == ShutdownPhase::Cut {
             tracing::warn!(open = connections.open(), "cutting what has not finished");
         }
         phase.send_replace(step);
-        if timeout_at(until, connections.all_gone()).await.is_ok() {
+        if timeout_at(until, connections.wait_until_empty()).await.is_ok() {
             break;
         }
     }
 }
 
 /// One connection, from its first request to its end.
-async fn converse(
+async fn serve_connection(
     http: http1::Builder,
     stream: StallGuard,
     router: Router,
@@ -232,7 +231,7 @@ async fn converse(
         tokio::select! {
             // An error is the client's: gone, too slow, or not HTTP. There is no one to report it to.
             _ = connection.as_mut() => break,
-            () = seat.asked_to_leave() => if seat.is_waiting() || seat.is_starving() { break },
+            () = seat.eviction() => if seat.is_waiting() || seat.is_starving() { break },
             changed = phase.changed() => {
                 let now = *phase.borrow_and_update();
                 match now {

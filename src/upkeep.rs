@@ -20,7 +20,7 @@ const PAGE: i64 = 500;
 /// Patients per transaction.
 const SOME: usize = 100;
 /// Retention of answers under an `Idempotency-Key`.
-const REMEMBERED: chrono::TimeDelta = chrono::TimeDelta::days(2);
+const IDEMPOTENCY_LIFETIME: chrono::TimeDelta = chrono::TimeDelta::days(2);
 
 /// Retention of delivered webhook events; failed ones stay until an operator handles them.
 const TOLD: chrono::TimeDelta = chrono::TimeDelta::days(30);
@@ -77,12 +77,12 @@ impl Upkeep {
         for clinic in clinics {
             looked_at += self.catch_up(&clinic).await?;
             self.close_last_month(&clinic).await?;
-            self.forget_told(&clinic).await?;
+            self.delete_old_deliveries(&clinic).await?;
             waiting.add(&waiting::of_clinic(&mut self.db.read().await?, &clinic).await?);
         }
         waiting.publish(self.clock.now());
         let mut tx = self.db.begin("idempotency_forget").await?;
-        idempotency::forget(&mut tx, self.clock.now() - REMEMBERED).await?;
+        idempotency::forget(&mut tx, self.clock.now() - IDEMPOTENCY_LIFETIME).await?;
         tx.commit().await?;
         Ok(looked_at)
     }
@@ -148,7 +148,7 @@ impl Upkeep {
     }
 
     /// Deletes webhook deliveries that succeeded long ago.
-    async fn forget_told(&self, clinic: &str) -> Result<(), Problem> {
+    async fn delete_old_deliveries(&self, clinic: &str) -> Result<(), Problem> {
         let before = self.clock.now() - TOLD;
         let mut tx = self.db.read().await?;
         let is_any = webhook::is_told_before(&mut tx, clinic, before).await?;

@@ -31,7 +31,7 @@ async fn livez() -> &'static str {
 }
 
 /// How many troubled sweeps are named.
-const NAMED: i64 = 20;
+const MAX_LISTED_SWEEPS: i64 = 20;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -50,11 +50,11 @@ struct ReadinessQuery {
 async fn readyz(State(app): State<App>, Query(query): Query<ReadinessQuery>) -> Result<String, Problem> {
     app.db.ping().await?;
     if query.purpose.as_deref() != Some("reading") {
-        app.readiness.of_writing(&app.db).await?;
+        app.readiness.check_writable(&app.db).await?;
     }
     let mut answer = "ready\n".to_owned();
     let mut tx = app.db.read().await?;
-    for (connection, kind, swept_at) in connection::troubled(&mut tx, NAMED).await? {
+    for (connection, kind, swept_at) in connection::failing_sweeps(&mut tx, MAX_LISTED_SWEEPS).await? {
         if app.connections.iter().any(|one| one.name() == connection) {
             let since =
                 swept_at.map_or_else(|| "it was never complete".to_owned(), |at| format!("last complete {at:?}"));

@@ -35,26 +35,26 @@ const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// The paths it holds for.
-const WITHIN: &str = "/api/v1/";
+const PATH_PREFIX: &str = "/api/v1/";
 
-const LONGEST: usize = 255;
+const MAX_KEY_LENGTH: usize = 255;
 
 /// The headers that belong to an answer.
-const KEPT: [HeaderName; 3] = [CONTENT_TYPE, LOCATION, ETAG];
+const STORED_HEADERS: [HeaderName; 3] = [CONTENT_TYPE, LOCATION, ETAG];
 
 /// An answer as it is kept.
 #[derive(Serialize, Deserialize)]
-struct RecordedAnswer {
+struct HttpAnswer {
     headers: Vec<(String, String)>,
     body: String,
 }
 
 /// Answers a repeated request with what was answered before.
-pub async fn remember(State(app): State<App>, request: Request, next: Next) -> Response {
-    let concerned = request.method() == Method::POST
-        && request.uri().path().starts_with(WITHIN)
+pub async fn answer_once(State(app): State<App>, request: Request, next: Next) -> Response {
+    let applies = request.method() == Method::POST
+        && request.uri().path().starts_with(PATH_PREFIX)
         && request.headers().contains_key(&KEY);
-    if !concerned {
+    if !applies {
         return next.run(request).await;
     }
     handle(&app, request, next).await.unwrap_or_else(IntoResponse::into_response)
@@ -63,7 +63,7 @@ pub async fn remember(State(app): State<App>, request: Request, next: Next) -> R
 async fn handle(app: &App, request: Request, next: Next) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
     let caller = Caller::from_request_parts(&mut parts, app).await?;
-    let key = the_key(&parts.headers)?;
+    let key = read_key(&parts.headers)?;
     let limit = parts.extensions.get::<BodyLimit>().copied().unwrap_or_default();
     let bytes = read_body(&parts.headers, body, limit.body).await?;
     let once = IdempotencyKey {
@@ -91,9 +91,9 @@ async fn handle(app: &App, request: Request, next: Next) -> Result<Response, Pro
     let answered = StoredAnswer {
         request: once.request.clone(),
         status: i16::try_from(parts.status.as_u16()).unwrap_or(COMMITTED),
-        body: kept(&parts.headers, &body),
+        body: encode_answer(&parts.headers, &body),
     };
-    // The change is committed and its key with it: if this cannot be stored, a repetition makes the same answer again.
+    // What changed a story is committed with its key: if this cannot be stored, a repetition makes the same answer again.
     if let Err(problem) = store(app, clinic, &once, &answered).await {
         tracing::warn!(%problem, "an answer could not be remembered");
     }
@@ -104,11 +104,11 @@ async fn handle(app: &App, request: Request, next: Next) -> Result<Response, Pro
     Ok(response)
 }
 
-/// Two headers are none: a proxy and we might each choose a different one.
-fn the_key(headers: &HeaderMap) -> Result<String, Problem> {
+/// Refuses duplicates: a proxy might pick the other one.
+fn read_key(headers: &HeaderMap) -> Result<String, Problem> {
     let mut values = headers.get_all(&KEY).iter();
     match (values.next().and_then(|v| v.to_str().ok()), values.next()) {
-        (Some(key), None) if (1..=LONGEST).contains(&key.trim().len()) => Ok(key.trim().to_owned()),
+        (Some(key), None) if (1..=MAX_KEY_LENGTH).contains(&key.trim().len()) => Ok(key.trim().to_owned()),
         _ => Err(Problem::malformed(format!("one key of 1 to {LONGEST} visible characters")).at("Idempotency-Key")),
     }
 }
@@ -149,16 +149,16 @@ fn is_final(status: StatusCode) -> bool {
     status.is_success() || (status.is_client_error() && !matches!(status.as_u16(), 401 | 403 | 408 | 413 | 415 | 429))
 }
 
-fn kept(headers: &HeaderMap, body: &[u8]) -> String {
+fn encode_answer(headers: &HeaderMap, body: &[u8]) -> String {
     let headers =
-        KEPT.iter().filter_map(|name| Some((name.to_string(), headers.get(name)?.to_str().ok()?.to_owned()))).collect();
-    let remembered = RecordedAnswer { headers, body: String::from_utf8_lossy(body).into_owned() };
+        STORED_HEADERS.iter().filter_map(|name| Some((name.to_string(), headers.get(name)?.to_str().ok()?.to_owned()))).collect();
+    let remembered = HttpAnswer { headers, body: String::from_utf8_lossy(body).into_owned() };
     serde_json::to_string(&remembered).unwrap_or_default()
 }
 
 fn replay(answered: &StoredAnswer) -> Result<Response, Problem> {
     let unreadable = || Problem::internal("a remembered answer cannot be read");
-    let remembered: RecordedAnswer = serde_json::from_str(&answered.body).map_err(|_| unreadable())?;
+    let remembered: HttpAnswer = serde_json::from_str(&answered.body).map_err(|_| unreadable())?;
     let status = u16::try_from(answered.status).ok().and_then(|s| StatusCode::from_u16(s).ok());
     let mut response = (status.ok_or_else(unreadable)?, remembered.body).into_response();
     let headers = response.headers_mut();
@@ -177,13 +177,13 @@ pub fn document(document: &mut OpenApi) {
     let description = "The same key and the same request give the same answer again (`Idempotency-Replayed: true`), \
         for two days. The same key for another request is refused: 422.";
     for (path, item) in &mut document.paths.paths {
-        let Some(operation) = item.post.as_mut().filter(|_| path.starts_with(WITHIN)) else { continue };
+        let Some(operation) = item.post.as_mut().filter(|_| path.starts_with(PATH_PREFIX)) else { continue };
         let parameter: Parameter = ParameterBuilder::new()
             .name("Idempotency-Key")
             .parameter_in(ParameterIn::Header)
             .required(Required::False)
             .description(Some(description))
-            .schema(Some(ObjectBuilder::new().schema_type(Type::String).max_length(Some(LONGEST)).build()))
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String).max_length(Some(MAX_KEY_LENGTH)).build()))
             .build();
         operation.parameters.get_or_insert_with(Vec::new).push(parameter.into());
     }

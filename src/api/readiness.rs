@@ -22,7 +22,7 @@ type Probe = (Instant, Result<(), Problem>);
 
 impl Readiness {
     /// Whether the database can be written to.
-    pub async fn of_writing(&self, db: &Db) -> Result<(), Problem> {
+    pub async fn check_writable(&self, db: &Db) -> Result<(), Problem> {
         let mut known = self.0.lock().await;
         if let Some((at, outcome)) = &*known
             && at.elapsed() < KNOWN_FOR

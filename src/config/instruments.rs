@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use super::ConfigError;
 use crate::domain::instrument;
 
-/// Reads the files that a configuration names, and adds what they define. A malformed configuration is reported by
-/// whoever reads all of it.
-pub(super) fn add(configuration: &str, file: Option<&Path>) -> Result<(), ConfigError> {
+/// Loads the configured instrument files. The full parser reports malformed TOML.
+pub(super) fn register(configuration: &str, file: Option<&Path>) -> Result<(), ConfigError> {
     let table = configuration.parse::<toml::Table>().unwrap_or_default();
     let named = table.get("instruments").and_then(toml::Value::as_array).map_or(&[][..], Vec::as_slice);
     let folder = file.and_then(Path::parent).map(Path::to_owned).unwrap_or_default();

@@ -20,7 +20,7 @@ pub(super) fn fingerprint(token: &str) -> Fingerprint {
 /// At most `capacity` tokens, the oldest forgotten first.
 pub(super) struct Cache {
     capacity: usize,
-    held: Mutex<CacheState>,
+    state: Mutex<CacheState>,
 }
 
 #[derive(Default)]
@@ -31,25 +31,25 @@ struct CacheState {
 
 impl Cache {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { capacity, held: Mutex::default() }
+        Self { capacity, state: Mutex::default() }
     }
 
     /// The caller of a token verified before, if it may still be believed at `now` (Unix seconds).
     pub(super) fn get(&self, token: &Fingerprint, now: u64) -> Option<Caller> {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.callers.get(token).filter(|(_, until)| now < *until).map(|(caller, _)| caller.clone())
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.callers.get(token).filter(|(_, until)| now < *until).map(|(caller, _)| caller.clone())
     }
 
     /// Remembers a verified token until `expires` or for a minute.
     pub(super) fn put(&self, token: Fingerprint, caller: &Caller, expires: u64, now: u64) {
         let until = expires.min(now + BELIEVED);
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.callers.insert(token, (caller.clone(), until)).is_none() {
-            held.oldest_first.push_back(token);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.callers.insert(token, (caller.clone(), until)).is_none() {
+            state.oldest_first.push_back(token);
         }
-        while held.oldest_first.len() > self.capacity {
-            if let Some(oldest) = held.oldest_first.pop_front() {
-                held.callers.remove(&oldest);
+        while state.oldest_first.len() > self.capacity {
+            if let Some(oldest) = state.oldest_first.pop_front() {
+                state.callers.remove(&oldest);
             }
         }
     }
@@ -82,8 +82,8 @@ mod tests {
         for i in 0..100 {
             cache.put(fingerprint(&i.to_string()), &caller(), 10_000, 100);
         }
-        let held = cache.held.lock().unwrap();
-        assert_eq!((held.callers.len(), held.oldest_first.len()), (4, 4));
-        assert!(held.callers.contains_key(&fingerprint("99")));
+        let state = cache.state.lock().unwrap();
+        assert_eq!((state.callers.len(), state.oldest_first.len()), (4, 4));
+        assert!(state.callers.contains_key(&fingerprint("99")));
     }
 }

@@ -178,8 +178,8 @@ mod tests {
         json!({"groups": ["CN=Registry,OU=IT", "Everybody"]}))]
     #[case::fixed(json!({"role": "admin"}), json!({"role": "ehr"}))]
     #[case::twice_the_same(json!({"role_map": {"boss": "admin"}}), json!({"role": ["boss", "admin"]}))]
-    fn a_role_is_found_wherever_the_configuration_says(#[case] issuer: Value, #[case] said: Value) {
-        assert_eq!(mapping(&issuer).role(&claims(&said)), Ok(Role::Admin));
+    fn a_role_is_found_wherever_the_configuration_says(#[case] issuer: Value, #[case] payload: Value) {
+        assert_eq!(mapping(&issuer).role(&claims(&payload)), Ok(Role::Admin));
     }
 
     #[rstest]
@@ -187,13 +187,13 @@ mod tests {
     #[case(json!({"role": "Admin"}), TokenError::Role)]
     #[case(json!({"role": {"admin": true}}), TokenError::Role)]
     #[case(json!({"role": ["admin", "ehr"]}), TokenError::SeveralRoles)]
-    fn no_role_and_several_are_told_apart(#[case] said: Value, #[case] expected: TokenError) {
-        assert_eq!(mapping(&json!({})).role(&claims(&said)), Err(expected));
+    fn no_role_and_several_are_told_apart(#[case] payload: Value, #[case] expected: TokenError) {
+        assert_eq!(mapping(&json!({})).role(&claims(&payload)), Err(expected));
     }
 
     #[test]
     fn a_clinic_is_fixed_mapped_or_named() {
-        let of = |issuer: Value, said: Value| mapping(&issuer).clinic(&claims(&said)).map(|clinic| clinic.to_string());
+        let of = |issuer: Value, payload: Value| mapping(&issuer).clinic(&claims(&payload)).map(|clinic| clinic.to_string());
         assert_eq!(of(json!({}), json!({"clinic": "north"})), Ok("north".to_owned()));
         assert_eq!(of(json!({"clinic": "south"}), json!({"clinic": "north"})), Ok("south".to_owned()));
         let map = json!({"clinic_claim": "org.id", "clinic_map": {"Dept 7": "north"}});
@@ -211,9 +211,9 @@ mod tests {
     #[case(json!({"scp": "a b"}), Ok(Some("a b")))]
     #[case(json!({"scope": [7]}), Err(TokenError::Claim("scope")))]
     #[case(json!({"scp": {"a": 1}}), Err(TokenError::Claim("scp")))]
-    fn scopes_are_read_in_every_usual_form(#[case] said: Value, #[case] expected: Result<Option<&str>, TokenError>) {
+    fn scopes_are_read_in_every_usual_form(#[case] payload: Value, #[case] expected: Result<Option<&str>, TokenError>) {
         let expected = expected.map(|scopes| scopes.map(str::to_owned));
-        assert_eq!(mapping(&json!({})).scopes(&claims(&said)), expected);
+        assert_eq!(mapping(&json!({})).scopes(&claims(&payload)), expected);
     }
 
     #[test]
@@ -244,7 +244,7 @@ mod tests {
     #[case(json!({"aud": ["us", "them"]}), false)]
     #[case(json!({"aud": "us", "azp": "them"}), false)]
     #[case(json!({"aud": "us", "azp": 7}), false)]
-    fn a_word_given_to_another_client_is_not_for_us(#[case] said: Value, #[case] holds: bool) {
-        assert_eq!(is_issued_to(&claims(&said), "us"), holds);
+    fn a_word_given_to_another_client_is_not_for_us(#[case] payload: Value, #[case] holds: bool) {
+        assert_eq!(is_issued_to(&claims(&payload), "us"), holds);
     }
 }

@@ -9,7 +9,7 @@ use jsonwebtoken::{Algorithm, get_current_timestamp};
 use sha2::{Digest, Sha256};
 
 use super::keys::KeySource;
-use super::verifier::{LEEWAY, open};
+use super::verifier::{CLOCK_SKEW_SECONDS, open};
 use super::{ClinicId, KeyPolicy, TokenError, claims};
 use crate::config::{CdsHooks, Config, ConfigError};
 
@@ -64,28 +64,28 @@ impl CdsClients {
     /// # Errors
     /// Why the token is not believed.
     pub async fn verify(&self, token: &str, audiences: &[&str]) -> Result<CdsCaller, TokenError> {
-        let said = claims::look(token)?;
-        if !matches!(said.algorithm, Algorithm::RS384 | Algorithm::ES384) {
+        let unverified = claims::look(token)?;
+        if !matches!(unverified.algorithm, Algorithm::RS384 | Algorithm::ES384) {
             return Err(TokenError::CdsAlgorithm);
         }
         let is_theirs = |client: &&Client| {
-            client.settings.issuer == said.issuer
-                && client.settings.tenant.as_ref().is_none_or(|tenant| said.tenant.as_ref() == Some(tenant))
+            client.settings.issuer == unverified.issuer
+                && client.settings.tenant.as_ref().is_none_or(|tenant| unverified.tenant.as_ref() == Some(tenant))
         };
         let client = self.0.iter().find(is_theirs).ok_or(TokenError::Issuer)?;
-        if said.key_set.is_some() && said.key_set != client.settings.jwks_url {
+        if unverified.key_set.is_some() && unverified.key_set != client.settings.jwks_url {
             return Err(TokenError::KeySet);
         }
-        let claims = open(token, &said, &client.keys, audiences).await?;
+        let claims = open(token, &unverified, &client.keys, audiences).await?;
         let now = get_current_timestamp();
         if claims::second(&claims, "exp")? > now + LONGEST {
             return Err(TokenError::Claim("exp"));
         }
-        if claims::second(&claims, "iat")? > now + LEEWAY {
+        if claims::second(&claims, "iat")? > now + CLOCK_SKEW_SECONDS {
             return Err(TokenError::NotYet);
         }
         let jti = claims::name(&claims, "jti")?;
-        let once = Sha256::new().chain_update(&said.issuer).chain_update([0]).chain_update(&jti).finalize();
+        let once = Sha256::new().chain_update(&unverified.issuer).chain_update([0]).chain_update(&jti).finalize();
         let once = format!("cds-hooks:{}", URL_SAFE_NO_PAD.encode(once));
         Ok(CdsCaller { clinic: client.clinic.clone(), connection: client.connection.clone(), once })
     }

@@ -49,7 +49,7 @@ pub(super) struct KeySource {
     issuer: String,
     place: KeyLocation,
     policy: KeyPolicy,
-    held: Mutex<KeyState>,
+    state: Mutex<KeyState>,
     fetching: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -76,8 +76,8 @@ impl KeySource {
             (None, Some(file)) => KeyLocation::File(file.clone()),
             _ => return Err(fault("needs either jwks_url or jwks_file")),
         };
-        let (held, fetching) = (Mutex::default(), Arc::default());
-        Ok(Self { issuer: issuer.issuer.clone(), place, policy, held, fetching })
+        let (state, fetching) = (Mutex::default(), Arc::default());
+        Ok(Self { issuer: issuer.issuer.clone(), place, policy, state, fetching })
     }
 
     /// Fetches the keys now, for whoever wants to know whether that works.
@@ -121,12 +121,12 @@ impl KeySource {
 
     async fn fetch_in(self: &Arc<Self>, turn: tokio::sync::OwnedMutexGuard<()>) {
         {
-            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-            let pause = if held.fetched.is_some() { self.policy.retry } else { self.policy.retry / 10 };
-            if held.attempted.is_some_and(|attempted| attempted.elapsed() < pause) {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let pause = if state.fetched.is_some() { self.policy.retry } else { self.policy.retry / 10 };
+            if state.attempted.is_some_and(|attempted| attempted.elapsed() < pause) {
                 return;
             }
-            held.attempted = Some(Instant::now());
+            state.attempted = Some(Instant::now());
         }
         // A task of its own: a caller who goes away must not take everybody's next keys along.
         let this = Arc::clone(self);
@@ -145,22 +145,22 @@ impl KeySource {
             KeyLocation::Url(client, url) => from_url(client, url).await,
         };
         let read = fetched.and_then(|json| KeySet::read(&json));
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         // The pause counts from the end, too, or each of those who waited for a slow answer would ask again.
-        held.attempted = Some(Instant::now());
+        state.attempted = Some(Instant::now());
         match read {
             Ok(keys) => {
                 tracing::info!(issuer = self.issuer, keys = keys.len(), "keys read");
-                held.keys = keys;
-                held.fetched = held.attempted;
+                state.keys = keys;
+                state.fetched = state.attempted;
             }
             Err(why) => tracing::warn!(issuer = self.issuer, why, "keys could not be read; the last ones serve on"),
         }
     }
 
     fn look(&self, kid: Option<&str>, alg: Algorithm) -> (KeyLookup, Option<Duration>) {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        (held.keys.find(kid, alg), held.fetched.map(|fetched| fetched.elapsed()))
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        (state.keys.find(kid, alg), state.fetched.map(|fetched| fetched.elapsed()))
     }
 }
 

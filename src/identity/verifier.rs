@@ -12,9 +12,9 @@ use super::{Caller, ClinicId, KeyPolicy, Role, TokenError, claims};
 use crate::config::{Config, ConfigError, Issuer, SignInConfig};
 
 /// Tolerated clock difference between an issuer and us, in seconds.
-pub(super) const LEEWAY: u64 = 30;
+pub(super) const CLOCK_SKEW_SECONDS: u64 = 30;
 /// Verified tokens remembered.
-const REMEMBERED: usize = 4096;
+const CACHE_CAPACITY: usize = 4096;
 
 /// Verifies bearer tokens of the configured issuers. Shared by all requests.
 pub struct Verifier {
@@ -61,11 +61,11 @@ impl Verifier {
         let issuers = config.auth.issuers.iter().map(|issuer| TrustedIssuer::new(issuer, policy));
         let issuers = issuers.collect::<Result<_, _>>()?;
         let clinics = (!config.any_clinic).then(|| config.clinics.iter().map(|clinic| clinic.id.clone()).collect());
-        Ok(Self { issuers, clinics, cache: Cache::new(REMEMBERED) })
+        Ok(Self { issuers, clinics, cache: Cache::new(CACHE_CAPACITY) })
     }
 
     /// Verifies the ID tokens of one way to sign in.
-    pub fn of_sign_in(way: &SignInConfig) -> Result<Self, ConfigError> {
+    pub fn for_identity_provider(way: &SignInConfig) -> Result<Self, ConfigError> {
         let issuer = TrustedIssuer::new(&way.as_issuer(), KeyPolicy::default())?;
         Ok(Self { issuers: vec![issuer], clinics: None, cache: Cache::new(1) })
     }
@@ -80,8 +80,8 @@ impl Verifier {
     /// Verifies a token and returns its bearer.
     pub async fn verify(&self, token: &str) -> Result<Caller, TokenError> {
         let unverified = claims::look_at_bearer(token)?;
-        let (known_as, now) = (fingerprint(token), get_current_timestamp());
-        if let Some(caller) = self.cache.get(&known_as, now) {
+        let (cache_key, now) = (fingerprint(token), get_current_timestamp());
+        if let Some(caller) = self.cache.get(&cache_key, now) {
             return Ok(caller);
         }
         let (issuer, claims) = self.open(token, &unverified).await?;
@@ -89,7 +89,7 @@ impl Verifier {
         let read = claims::read(&claims, &issuer.mapping);
         let read = read.and_then(|read| if served(&read.0.clinic) { Ok(read) } else { Err(TokenError::Clinic) });
         let (caller, expires) = read.inspect_err(|error| issuer.log_refusal(*error, &claims))?;
-        self.cache.put(known_as, &caller, expires, now);
+        self.cache.put(cache_key, &caller, expires, now);
         Ok(caller)
     }
 
@@ -146,7 +146,7 @@ pub(super) async fn open(
 ) -> Result<Map<String, Value>, TokenError> {
     let key = keys.find(unverified.key_id.as_deref(), unverified.algorithm).await?;
     let mut rules = Validation::new(unverified.algorithm);
-    rules.leeway = LEEWAY;
+    rules.leeway = CLOCK_SKEW_SECONDS;
     rules.validate_nbf = true;
     rules.set_audience(audiences);
     rules.set_issuer(&[&unverified.issuer]);

@@ -173,7 +173,7 @@ impl Intake {
         // Unpacking and reading a workbook may take a while, and others wait for this thread.
         let read_file = tokio::task::spawn_blocking(move || file.sheet(named.as_ref()));
         let sheet = read_file.await.map_err(|_| Problem::internal("the file could not be read"))??;
-        let mut mapping = import.mapping.clone().unwrap_or_else(|| title_guess::mapping(&sheet));
+        let mut mapping = import.mapping.clone().unwrap_or_else(|| title_guess::guess_mapping(&sheet));
         let columns = columns::Columns::of(&mapping, &sheet)?;
         let orders = Orders::of(&sheet, &columns.dates(), mapping.dates);
         mapping.dates = orders.of_file();

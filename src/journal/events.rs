@@ -127,15 +127,15 @@ pub async fn after(
 ) -> Result<(Vec<JournalEvent>, EventPosition), Problem> {
     let begin = if mark.part > 0 { mark.seq - 1 } else { mark.seq };
     let end = head.min(begin + WINDOW);
-    let mut told = Vec::new();
+    let mut selected = Vec::new();
     for line in journal::changes(tx, clinic, begin, end).await? {
         let entry =
             JournalEntry::read(&line.entry).ok_or_else(|| Problem::internal("a line of the journal cannot be read"))?;
         let already = if line.seq == mark.seq { mark.part } else { 0 };
         let events = of_line(&entry, line.seq).into_iter().skip(usize::try_from(already).unwrap_or(0));
-        told.extend(events.filter(|event| wanted.holds(&event.kind)));
+        selected.extend(events.filter(|event| wanted.holds(&event.kind)));
     }
-    Ok((told, EventPosition::whole(end)))
+    Ok((selected, EventPosition::whole(end)))
 }
 
 /// The events of a line, in its order.
@@ -188,7 +188,7 @@ mod tests {
         let mut entry = JournalEntry::new(Uuid::nil(), "demo", at, "x", None);
         entry.events = vec!["measurement.recorded".into(), "standing.changed".into(), "safety.opened".into()];
         entry.changes = Some(json!({"episodes": [1], "safety_opened": ["key"]}));
-        let ids: Vec<String> = of_line(&entry, 9).iter().map(|told| told.id.to_string()).collect();
+        let ids: Vec<String> = of_line(&entry, 9).iter().map(|selected| selected.id.to_string()).collect();
         assert_eq!(ids, ["9.1", "9.2", "9"]);
         assert_eq!(of_line(&entry, 9)[2].changes, Some(json!(["key"])));
     }

@@ -117,12 +117,12 @@ async fn look_at(
     rules: &mut HashMap<u32, Option<RuleSet>>,
 ) -> Result<Vec<String>, Problem> {
     let stored = story::of(tx, clinic, patient).await?;
-    let mut told = story_as_known::told_by_now(tx, clinic, patient).await?;
+    let mut rebuilt = story_as_known::current_story(tx, clinic, patient).await?;
     // As the planner had it: the log has gaps about this.
-    told.patient = patient.for_story();
+    rebuilt.patient = patient.for_story();
     let mut found = Vec::new();
-    found.extend(measurements(&told.measurements, &stored.measurements));
-    found.extend(episodes(&told.episodes, &stored.episodes));
+    found.extend(measurements(&rebuilt.measurements, &stored.measurements));
+    found.extend(episodes(&rebuilt.episodes, &stored.episodes));
     let records = episode::of_patient(tx, clinic, patient.id).await?;
     let standings = standing::every_of_patient(tx, clinic, patient.id).await?;
     for shown in &standings {
@@ -131,7 +131,7 @@ async fn look_at(
             unknown.insert(rule_set::rules(tx, clinic, i32::try_from(version).unwrap_or(i32::MAX)).await?);
         }
         match rules.get(&version).and_then(Option::as_ref) {
-            Some(rules) if follows(shown, &told, rules) => {}
+            Some(rules) if follows(shown, &rebuilt, rules) => {}
             Some(_) => {
                 found.push(format!("the standing of episode {} does not follow from its evidence", shown.episode));
             }
@@ -149,16 +149,16 @@ async fn look_at(
     Ok(found)
 }
 
-fn follows(shown: &Standing, told: &Story, rules: &RuleSet) -> bool {
-    let planned = plan(told, rules, shown.as_of);
+fn follows(shown: &Standing, rebuilt: &Story, rules: &RuleSet) -> bool {
+    let planned = plan(rebuilt, rules, shown.as_of);
     planned.standings.iter().any(|made| made.episode == shown.episode && made.says_the_same(shown))
 }
 
-fn measurements(told: &[Measurement], stored: &[Measurement]) -> Vec<String> {
+fn measurements(rebuilt: &[Measurement], stored: &[Measurement]) -> Vec<String> {
     let mut found = Vec::new();
     for there in stored {
         let id = there.id;
-        match told.iter().find(|m| m.id == id) {
+        match rebuilt.iter().find(|m| m.id == id) {
             None => found.push(format!("measurement {id} is in no entry of the log")),
             Some(m) => {
                 let fields = [
@@ -179,21 +179,21 @@ fn measurements(told: &[Measurement], stored: &[Measurement]) -> Vec<String> {
             }
         }
     }
-    let missing = told.iter().filter(|m| !stored.iter().any(|there| there.id == m.id));
+    let missing = rebuilt.iter().filter(|m| !stored.iter().any(|there| there.id == m.id));
     found.extend(missing.map(|m| format!("measurement {} was removed", m.id)));
     found
 }
 
-fn episodes(told: &[Episode], stored: &[Episode]) -> Vec<String> {
+fn episodes(rebuilt: &[Episode], stored: &[Episode]) -> Vec<String> {
     let mut found = Vec::new();
     for there in stored {
-        match told.iter().find(|episode| episode.id == there.id) {
+        match rebuilt.iter().find(|episode| episode.id == there.id) {
             Some(episode) if episode == there => {}
             Some(_) => found.push(format!("the particulars of episode {} were changed", there.id)),
             None => found.push(format!("episode {} is in no entry of the log", there.id)),
         }
     }
-    let missing = told.iter().filter(|episode| !stored.iter().any(|there| there.id == episode.id));
+    let missing = rebuilt.iter().filter(|episode| !stored.iter().any(|there| there.id == episode.id));
     found.extend(missing.map(|episode| format!("episode {} was removed", episode.id)));
     found
 }

@@ -40,10 +40,10 @@ impl OpenConnections {
     }
 
     /// Leave to let one more in, as soon as there is room.
-    pub(super) async fn leave_to_enter(&self) -> Permit {
+    pub(super) async fn admit(&self) -> Permit {
         let mut recheck = interval(RECHECK);
         loop {
-            if let Some(permit) = self.leave_now() {
+            if let Some(permit) = self.try_admit() {
                 return permit;
             }
             tokio::select! {
@@ -56,7 +56,7 @@ impl OpenConnections {
     }
 
     /// Leave to let one more in, if there is room now.
-    pub(super) fn leave_now(&self) -> Option<Permit> {
+    pub(super) fn try_admit(&self) -> Option<Permit> {
         self.free.clone().try_acquire_owned().ok().map(Permit)
     }
 
@@ -114,7 +114,7 @@ impl OpenConnections {
     }
 
     /// Waits until no connection is left.
-    pub(super) async fn all_gone(&self) {
+    pub(super) async fn wait_until_empty(&self) {
         // Fails only if the semaphore is closed, which never happens.
         let _ = self.free.acquire_many(self.total).await;
     }
@@ -209,7 +209,7 @@ impl Seat {
         })
     }
 
-    pub(super) async fn asked_to_leave(&self) {
+    pub(super) async fn eviction(&self) {
         self.leave.notified().await;
     }
 

@@ -8,7 +8,7 @@ use crate::fhir::arrival::{ResourceType, all_identifiers_of, identifiers_of, sub
 use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::store::patient::link::{self, Link};
-use crate::store::patient::merge::{follow_episodes, give_back, move_fact, move_resource, set_merged, told_of};
+use crate::store::patient::merge::{follow_episodes, give_back, move_fact, move_resource, set_merged, entries_naming_sources};
 use crate::store::patient::{self, KeyRow, Patient};
 use crate::store::resource::{self, Resource};
 use crate::store::{WriteTx, episode, event_log, outbox, quarantine};
@@ -198,7 +198,7 @@ async fn resources_follow(
         }
     }
     moved.extend(references.iter().cloned());
-    for (line, source) in told_of(tx, clinic, person).await? {
+    for (line, source) in entries_naming_sources(tx, clinic, person).await? {
         if moved.contains(&source) {
             move_fact(tx, clinic, line, person, to).await?;
         }

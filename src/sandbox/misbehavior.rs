@@ -21,9 +21,9 @@ pub struct Misbehavior {
     pub retry_after: String,
     /// 503 with an HTML body.
     pub unavailable: f64,
-    /// A create with `If-None-Exist` is refused …
+    /// How likely a create with `If-None-Exist` is refused.
     pub refuse_conditional_create: f64,
-    /// … with this status.
+    /// The status of that refusal.
     pub refuse_with: u16,
     /// `If-None-Exist` is not looked at.
     pub ignore_conditional_create: f64,
@@ -33,15 +33,15 @@ pub struct Misbehavior {
     pub next_elsewhere: String,
     /// A search with one of these parameters is refused with 400.
     pub refuse_parameters: Vec<String>,
-    /// A search with a larger `_count` is refused with 400; any is taken where it is 0.
+    /// A search with a larger `_count` is refused with 400; 0 means no limit.
     pub largest_page: usize,
-    /// Every GET is answered 404 with a web page, as a proxy does whose server is away.
+    /// Answers every GET with an HTML 404, like a proxy whose server is down.
     pub proxy_not_found: bool,
     /// These parameters of a search are not looked at.
     pub ignore_parameters: Vec<String>,
     /// A search without this parameter is refused with 400.
     pub wants_parameter: String,
-    /// Only who sends one of these as a bearer token is answered; anybody where there is none.
+    /// The bearer tokens that are accepted; empty accepts every caller.
     pub wants_token: Vec<String>,
 }
 

@@ -160,7 +160,7 @@ static TOLD_OF_EACH: LazyLock<Texts> = LazyLock::new(|| {
 });
 
 /// What the log adds to the stories of each of these patients, of one patient in order of date.
-pub async fn told_of_each(
+pub async fn events_of_each(
     tx: &mut ReadTx,
     clinic: &str,
     patients: &[PatientId],

@@ -46,7 +46,7 @@ pub async fn of_each_with(
     let ids: Vec<PatientId> = patients.iter().map(|patient| patient.id).collect();
     let mut measurements = grouped(measurement::of_each(tx, clinic, &ids).await?);
     let mut episodes = grouped(episodes.into_iter().map(|stored| (stored.patient_id, stored.episode)).collect());
-    let mut told = grouped(event_log::told_of_each(tx, clinic, &in_care(patients)).await?);
+    let mut told = grouped(event_log::events_of_each(tx, clinic, &in_care(patients)).await?);
     Ok(patients.iter().map(|patient| put_together(patient, &mut measurements, &mut episodes, &mut told)).collect())
 }
 

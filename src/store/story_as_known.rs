@@ -36,7 +36,7 @@ pub async fn story_at(tx: &mut ReadTx, clinic: &str, patient: &Patient, at: Date
 ///
 /// # Errors
 /// When the database does not answer, or a line of the log cannot be read.
-pub async fn told_by_now(tx: &mut ReadTx, clinic: &str, patient: &Patient) -> Result<Story, Problem> {
+pub async fn current_story(tx: &mut ReadTx, clinic: &str, patient: &Patient) -> Result<Story, Problem> {
     tell_all(event_log::of_patient(tx, clinic, patient.id).await?, patient)
 }
 

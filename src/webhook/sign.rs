@@ -42,8 +42,8 @@ mod tests {
         // The example of the specification's reference libraries.
         let keys = [key("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap()];
         let body = r#"{"test": 2432232314}"#;
-        let said = signature(&keys, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, body);
-        assert_eq!(said, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+        let header = signature(&keys, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, body);
+        assert_eq!(header, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     }
 
     #[test]
@@ -52,8 +52,8 @@ mod tests {
             key("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap(),
             key("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA").unwrap(),
         ];
-        let said = signature(&keys, "msg", 1, "{}");
-        assert_eq!(said.split(' ').filter(|one| one.starts_with("v1,")).count(), 2);
+        let header = signature(&keys, "msg", 1, "{}");
+        assert_eq!(header.split(' ').filter(|one| one.starts_with("v1,")).count(), 2);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// More keys than any issuer publishes.
-const MOST: usize = 64;
+const MAX_KEYS: usize = 64;
 
 #[derive(Default)]
 pub(super) struct KeySet(Vec<IssuerKey>);
@@ -21,6 +21,7 @@ pub(super) enum KeyLookup {
     Key(DecodingKey),
     /// The key is there, for other algorithms: asking the issuer again would not help.
     OtherAlgorithm,
+    /// No key of that id, or several that fit.
     Nothing,
 }
 
@@ -32,7 +33,7 @@ impl KeySet {
             keys: Vec<Value>,
         }
         let set: Set = serde_json::from_slice(json).map_err(|_| "not a JSON Web Key Set".to_owned())?;
-        Ok(Self(set.keys.into_iter().filter_map(usable).take(MOST).collect()))
+        Ok(Self(set.keys.into_iter().filter_map(read_key).take(MAX_KEYS).collect()))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -54,10 +55,10 @@ impl KeySet {
     }
 }
 
-fn usable(value: Value) -> Option<IssuerKey> {
+fn read_key(value: Value) -> Option<IssuerKey> {
     let jwk: Jwk = serde_json::from_value(value).ok()?;
     let common = &jwk.common;
-    let signs = common.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature)
+    let may_verify = common.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature)
         && common.key_operations.as_ref().is_none_or(|ops| ops.contains(&KeyOperations::Verify));
     // The key's type decides, not the token's word: an RSA key never serves as an HMAC secret.
     let mut algorithms = match &jwk.algorithm {
@@ -70,7 +71,7 @@ fn usable(value: Value) -> Option<IssuerKey> {
         algorithms.retain(|algorithm| KeyAlgorithm::from(*algorithm) == only);
     }
     let decoding = DecodingKey::from_jwk(&jwk).ok()?;
-    (signs && !algorithms.is_empty()).then(|| IssuerKey { id: jwk.common.key_id, algorithms, decoding })
+    (may_verify && !algorithms.is_empty()).then(|| IssuerKey { id: jwk.common.key_id, algorithms, decoding })
 }
 
 #[cfg(test)]

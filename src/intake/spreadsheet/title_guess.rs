@@ -8,11 +8,11 @@ use super::sheet::Sheet;
 use super::title::{ColumnTitle, TitlePart, fields, titles_of};
 use crate::domain::instrument::Instrument;
 
-/// `I/A`, which is the initial assessment to some and inactive or active to others: what stands below it tells.
-const EITHER: &str = "i a";
+/// `I/A`: initial assessment, or inactive/active. The cells below decide.
+const AMBIGUOUS_TITLE: &str = "i a";
 
 /// Guesses which column is what. The answer to a dry run shows it, so that it can be corrected.
-pub fn mapping(sheet: &Sheet) -> ColumnMapping {
+pub fn guess_mapping(sheet: &Sheet) -> ColumnMapping {
     let titles: Vec<ColumnTitle> = sheet.titles.iter().map(|title| ColumnTitle::read(title)).collect();
     let mut mapping = ColumnMapping::default();
     for field in fields() {
@@ -21,11 +21,11 @@ pub fn mapping(sheet: &Sheet) -> ColumnMapping {
             mapping.columns.insert(field, sheet.titles[column].clone());
         }
     }
-    if let Some(column) = titles.iter().position(|title| title.plain == EITHER) {
+    if let Some(column) = titles.iter().position(|title| title.plain == AMBIGUOUS_TITLE) {
         let field = if has_dates(sheet, column) { ColumnField::EnrolledOn } else { ColumnField::Status };
         mapping.columns.entry(field).or_insert_with(|| sheet.titles[column].clone());
     }
-    mapping.scores = Scores::of(&titles).columns(sheet);
+    mapping.scores = ScoreTitles::of(&titles).columns(sheet);
     mapping
 }
 
@@ -36,13 +36,13 @@ fn has_dates(sheet: &Sheet, column: usize) -> bool {
 }
 
 /// The columns of instruments, by what they hold.
-struct Scores<'a> {
+struct ScoreTitles<'a> {
     titles: &'a [ColumnTitle],
     totals: Vec<(usize, Instrument, bool)>,
     items: Vec<(usize, Instrument, usize)>,
 }
 
-impl<'a> Scores<'a> {
+impl<'a> ScoreTitles<'a> {
     fn of(titles: &'a [ColumnTitle]) -> Self {
         let mut scores = Self { titles, totals: Vec::new(), items: Vec::new() };
         let mut numbered: BTreeMap<Instrument, Vec<(usize, usize)>> = BTreeMap::new();
@@ -62,7 +62,7 @@ impl<'a> Scores<'a> {
             } else if numbers == (1..=numbers.len()).collect::<Vec<_>>() && numbers.len() < count {
                 scores.totals.extend(columns.iter().map(|(column, _)| (*column, of, false)));
             }
-            // Otherwise it could be either: nobody guesses.
+            // Otherwise the numbering is ambiguous: do not guess.
         }
         scores.totals.sort_unstable_by_key(|(column, ..)| *column);
         scores
@@ -99,7 +99,7 @@ impl<'a> Scores<'a> {
         found
     }
 
-    /// The answers that belong to a total: those that have no other total of the instrument nearer.
+    /// The item columns whose nearest total is this one.
     fn items_of(&self, total: usize, of: Instrument) -> impl Iterator<Item = (usize, usize)> {
         let nearest = move |item: usize| {
             let totals = self.totals.iter().filter(|(_, instrument, _)| *instrument == of);
@@ -109,7 +109,7 @@ impl<'a> Scores<'a> {
         mine.filter(move |(column, ..)| nearest(*column) == Some(total)).map(|(column, _, item)| (item + 1, *column))
     }
 
-    /// Whether a visit is written "date, score" and not "score, date": the first score that is no baseline tells.
+    /// Whether visits read "date, score" and not "score, date". The first follow-up score decides.
     fn dates_stand_in_front(&self) -> bool {
         let first = self.totals.iter().find(|(_, _, is_baseline)| !is_baseline);
         first.is_some_and(|(column, of, _)| {
@@ -118,8 +118,8 @@ impl<'a> Scores<'a> {
         })
     }
 
-    /// The column that holds the date of a score: the next date in one direction, with nothing in between but what was
-    /// taken at the same visit or computed from it; else the only one that names the same words.
+    /// The nearest date column in one direction, skipping only columns of the same visit; else the only date column with the
+    /// same words.
     fn date_of(&self, score: usize, of: Instrument, leftwards: bool) -> Option<usize> {
         let title = &self.titles[score];
         let is_baseline = |title: &ColumnTitle| title.total_of().is_some_and(|(_, is_baseline)| is_baseline);
@@ -140,19 +140,19 @@ impl<'a> Scores<'a> {
                 break;
             }
         }
-        let own = words(&title.plain, of);
+        let own = distinguishing_words(&title.plain, of);
         let mut same = self
             .titles
             .iter()
             .enumerate()
-            .filter(|(_, other)| other.is_date_of(of) && !other.parts.is_empty() && words(&other.plain, of) == own);
+            .filter(|(_, other)| other.is_date_of(of) && !other.parts.is_empty() && distinguishing_words(&other.plain, of) == own);
         let only = same.next()?.0;
         same.next().is_none().then_some(only)
     }
 }
 
-/// The words of a title that tell one taking from another.
-fn words(plain: &str, of: Instrument) -> Vec<&str> {
+/// The words of a title that distinguish one visit's columns from another's.
+fn distinguishing_words(plain: &str, of: Instrument) -> Vec<&str> {
     let name = super::title::simplified(of.title());
     let id = of.id();
     let says_nothing = |word: &&str| {
@@ -170,7 +170,7 @@ mod tests {
     use crate::intake::spreadsheet::grid::Grid;
 
     fn guessed(csv: &str) -> ColumnMapping {
-        mapping(&Sheet::of(Grid::of_text(csv).unwrap(), None).unwrap())
+        guess_mapping(&Sheet::of(Grid::of_text(csv).unwrap(), None).unwrap())
     }
 
     fn scores(csv: &str) -> Vec<String> {
@@ -233,7 +233,7 @@ mod tests {
     #[rstest]
     #[case("1/5/2026", ColumnField::EnrolledOn)]
     #[case("I", ColumnField::Status)]
-    fn what_stands_below_tells_what_an_ambiguous_title_is(#[case] cell: &str, #[case] field: ColumnField) {
+    fn cells_decide_an_ambiguous_title(#[case] cell: &str, #[case] field: ColumnField) {
         assert_eq!(guessed(&format!("MRN,I/A\n1,{cell}")).columns[&field], "I/A");
     }
 }

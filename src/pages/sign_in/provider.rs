@@ -38,7 +38,7 @@ pub(super) struct Endpoints {
 
 /// Every configured way.
 pub fn ways(config: &Config) -> Arc<Vec<IdentityProvider>> {
-    let way = |config: &SignInConfig| match Verifier::of_sign_in(config) {
+    let way = |config: &SignInConfig| match Verifier::for_identity_provider(config) {
         Ok(verifier) => Some(IdentityProvider { config: config.clone(), verifier }),
         Err(error) => {
             tracing::error!(%error, "a way to sign in cannot be used");
