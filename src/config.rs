@@ -14,7 +14,7 @@ mod sign_in;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -120,6 +120,34 @@ pub struct Limits {
 pub struct AuthConfig {
     /// Trusted token issuers.
     pub issuers: Vec<Issuer>,
+    /// Callers whom a proxy before us knows by their TLS certificate.
+    pub client_certificates: Option<ClientCertificates>,
+}
+
+/// Mutual TLS that a proxy before us ends.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientCertificates {
+    /// The addresses of the proxies that are believed.
+    pub proxies: Vec<IpAddr>,
+    /// The header into which they write whose the certificate is; they take away what a caller sends in it.
+    pub header: String,
+    /// Who may call.
+    pub clients: Vec<CertificateClient>,
+}
+
+/// A program with a certificate.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateClient {
+    /// For the journal.
+    pub name: String,
+    /// What the header says of it: the subject, or the fingerprint, letter by letter.
+    pub certificate: String,
+    pub clinic: ClinicId,
+    pub role: String,
+    /// FHIR scopes that limit it.
+    pub scopes: Option<String>,
 }
 
 /// One token issuer.

@@ -1,10 +1,12 @@
 //! Authentication and roles: bearer tokens, the keys that verify them, and what a caller may do.
 
 mod acting;
+mod api_key;
 mod cache;
 mod caller_mapping;
 mod cds_client;
 mod claims;
+mod client_certificate;
 pub mod development;
 mod extractor;
 mod keys;
@@ -20,8 +22,10 @@ use crate::problem::{Category, Problem};
 
 pub use crate::config::ClinicId;
 pub use acting::{acting, acting_as};
+pub use api_key::{ApiKey, ApiKeys, KeyHolder};
 pub use cds_client::{CdsCaller, CdsClients};
 pub use claims::TokenError;
+pub use client_certificate::PeerAddress;
 pub use extractor::bearer;
 pub use keys::{KeyPolicy, count_keys};
 pub use verifier::Verifier;

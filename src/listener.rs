@@ -41,8 +41,9 @@ use self::connections::{ConnectionSlot, OpenConnections, Permit, TrackedBody};
 use self::stall::StallGuard;
 use self::upload::Upload;
 use crate::config::Limits;
+use crate::identity::PeerAddress;
 
-pub use admission::{Admission, AdmittedRequest, Peer};
+pub use admission::{Admission, AdmittedRequest};
 pub use body::{BodyLimit, read_body};
 pub use json::{JsonBody, json_within};
 pub use protect::{Deadline, protect};
@@ -125,7 +126,7 @@ pub async fn serve(
         .header_read_timeout(limits.header_timeout)
         .max_header_size(LONGEST_HEAD)
         .max_buf_size(2 * LONGEST_HEAD);
-    let spawn = |stream: TcpStream, peer: Peer, permit: Permit| {
+    let spawn = |stream: TcpStream, peer: PeerAddress, permit: Permit| {
         // Only a delay if it fails.
         let _ = stream.set_nodelay(true);
         let stream = StallGuard::new(stream, limits.request_timeout);
@@ -156,11 +157,11 @@ pub async fn serve(
     Ok(())
 }
 
-async fn next(listener: &TcpListener, connections: &OpenConnections) -> (TcpStream, Peer, Permit) {
+async fn next(listener: &TcpListener, connections: &OpenConnections) -> (TcpStream, PeerAddress, Permit) {
     let permit = connections.admit().await;
     loop {
         match listener.accept().await {
-            Ok((stream, address)) => return (stream, Peer(address.ip()), permit),
+            Ok((stream, address)) => return (stream, PeerAddress(address.ip()), permit),
             Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}
             Err(e) => {
                 tracing::warn!(error = %e, "a connection could not be accepted");
@@ -172,12 +173,12 @@ async fn next(listener: &TcpListener, connections: &OpenConnections) -> (TcpStre
 }
 
 /// Empties the kernel's accept queue, then closes it. The runtime may not have heard of the latest connections yet.
-fn drain_accept_queue(listener: TcpListener) -> io::Result<Vec<(TcpStream, Peer)>> {
+fn drain_accept_queue(listener: TcpListener) -> io::Result<Vec<(TcpStream, PeerAddress)>> {
     let listener = listener.into_std()?;
     let mut streams = Vec::new();
     while let Ok((stream, address)) = listener.accept() {
         stream.set_nonblocking(true)?;
-        streams.push((TcpStream::from_std(stream)?, Peer(address.ip())));
+        streams.push((TcpStream::from_std(stream)?, PeerAddress(address.ip())));
     }
     Ok(streams)
 }

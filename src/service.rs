@@ -29,6 +29,7 @@ use crate::pages;
 use crate::problem::Problem;
 use crate::record::{Recorder, Zones};
 use crate::store::Db;
+use crate::store::api_key::StoredApiKeys;
 use crate::webhook::Webhooks;
 
 /// How often to check whether a day has passed.
@@ -76,7 +77,9 @@ impl Service {
         let (mappings, bases) = (mappings(&config)?, bases(&config));
         let intake = Intake::new(db.clone(), recorder.clone(), clock.clone(), zones.clone(), mappings, bases);
         intake.recall_questionnaires().await?;
-        let verifier = Arc::new(Verifier::new(&config).map_err(|e| Problem::internal(e.to_string()))?);
+        let verifier = Verifier::new(&config).map_err(|e| Problem::internal(e.to_string()))?;
+        let keys = StoredApiKeys { db: db.clone(), clock: clock.clone() };
+        let verifier = Arc::new(verifier.with_api_keys(Arc::new(keys)));
         let cds_clients = Arc::new(CdsClients::new(&config).map_err(|e| Problem::internal(e.to_string()))?);
         let connections = Connections::new(&config, &clock)?;
         let charts = charts(&config, &connections);

@@ -149,6 +149,7 @@ pub mod staffing;
 pub mod closed_month;
 pub mod idempotency;
 pub mod session;
+pub mod api_key;
 pub mod connection;
 pub mod journal;
 pub mod webhook;

@@ -48,6 +48,7 @@ mod notifications;
 mod imports;
 mod events;
 mod audit;
+mod api_keys;
 mod webhook_deliveries;
 
 pub use events::StreamAdmission;
@@ -110,5 +111,6 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(imports::routes())
         .merge(events::routes())
         .merge(audit::routes())
+        .merge(api_keys::routes())
         .merge(webhook_deliveries::routes())
 }

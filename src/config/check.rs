@@ -72,6 +72,20 @@ impl Config {
         if self.auth.issuers.is_empty() {
             faults.push("auth.issuers: at least one is needed, or nobody can call".into());
         }
+        if let Some(certificates) = &self.auth.client_certificates {
+            let key = "auth.client_certificates";
+            if certificates.proxies.is_empty() {
+                faults.push(format!("{key}.proxies: at least one address is needed, or nobody is believed"));
+            }
+            for client in &certificates.clients {
+                if client.certificate.trim().is_empty() || client.name.is_empty() {
+                    faults.push(format!("{key}.clients: each needs a name and a certificate"));
+                }
+                if self.clinic(&client.clinic).is_none() {
+                    faults.push(format!("{key}.clients.clinic: {} is not served here", client.clinic));
+                }
+            }
+        }
         let mut seen = HashSet::new();
         for (i, issuer) in self.auth.issuers.iter().enumerate() {
             let key = format!("auth.issuers[{i}]");

@@ -50,6 +50,7 @@ impl Config {
             database_url: options.database_url.map(DatabaseUrl::new),
             auth: AuthConfig {
                 issuers: vec![Issuer { jwks_file: Some(jwks_file(&data_dir)), ..Issuer::new(ISSUER, AUDIENCE) }],
+                client_certificates: None,
             },
             clinics: vec![Clinic {
                 id: demo,

@@ -77,6 +77,10 @@ pub enum TokenError {
     /// Issued to a client that is not among those named for its issuer, or to another one than us.
     #[error("the token was issued to another client")]
     Client,
+    #[error("the API key is not known, has expired or was revoked")]
+    ApiKey,
+    #[error("the certificate is not that of anybody who may call")]
+    Certificate,
     /// The issuer's keys cannot be had.
     #[error("the issuer's keys cannot be had at the moment")]
     KeysUnavailable,

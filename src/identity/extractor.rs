@@ -7,7 +7,8 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 
-use super::{Caller, TokenError, Verifier};
+use super::client_certificate::PeerAddress;
+use super::{ApiKey, Caller, TokenError, Verifier};
 use crate::problem::Problem;
 use crate::telemetry::RequestLog;
 
@@ -24,12 +25,27 @@ where
             return Ok(caller.clone());
         }
         let verifier = Arc::<Verifier>::from_ref(state);
-        let caller = verifier.verify(bearer(&parts.headers)?).await?;
+        let peer = parts.extensions.get::<PeerAddress>().copied();
+        let has_token = parts.headers.contains_key(AUTHORIZATION) || parts.headers.contains_key("x-api-key");
+        let known = if has_token { None } else { verifier.certificate_holder(peer, &parts.headers) };
+        let caller = match known {
+            Some(caller) => caller?,
+            None => verifier.verify(presented(&parts.headers)?).await?,
+        };
         if let Some(log) = parts.extensions.get::<RequestLog>() {
             log.clinic(caller.clinic.as_str());
         }
         parts.extensions.insert(caller.clone());
         Ok(caller)
+    }
+}
+
+/// What a request presents: a token or an API key as its bearer's, or an API key in a header of its own.
+fn presented(headers: &HeaderMap) -> Result<&str, TokenError> {
+    let mut keys = headers.get_all("x-api-key").iter();
+    match (headers.contains_key(AUTHORIZATION), keys.next(), keys.next()) {
+        (false, Some(key), None) => key.to_str().ok().filter(|key| ApiKey::is_one(key)).ok_or(TokenError::ApiKey),
+        _ => bearer(headers),
     }
 }
 

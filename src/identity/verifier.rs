@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use axum::http::HeaderMap;
 use jsonwebtoken::{Validation, decode, get_current_timestamp};
 use serde_json::{Map, Value};
 
 use super::cache::{Cache, fingerprint};
 use super::caller_mapping::{CallerMapping, is_issued_to};
+use super::client_certificate::{CertificateHolders, PeerAddress};
 use super::keys::KeySource;
-use super::{Caller, ClinicId, KeyPolicy, Role, TokenError, claims};
+use super::{ApiKey, ApiKeys, Caller, ClinicId, KeyPolicy, Role, TokenError, claims};
 use crate::config::{Config, ConfigError, Issuer, SignInConfig};
 
 /// Tolerated clock difference between an issuer and us, in seconds.
@@ -22,6 +24,8 @@ pub struct Verifier {
     /// `None` serves any clinic (development).
     clinics: Option<Vec<ClinicId>>,
     cache: Cache,
+    api_keys: Option<Arc<dyn ApiKeys>>,
+    certificates: Option<CertificateHolders>,
 }
 
 struct TrustedIssuer {
@@ -61,13 +65,14 @@ impl Verifier {
         let issuers = config.auth.issuers.iter().map(|issuer| TrustedIssuer::new(issuer, policy));
         let issuers = issuers.collect::<Result<_, _>>()?;
         let clinics = (!config.any_clinic).then(|| config.clinics.iter().map(|clinic| clinic.id.clone()).collect());
-        Ok(Self { issuers, clinics, cache: Cache::new(CACHE_CAPACITY) })
+        let certificates = config.auth.client_certificates.as_ref().map(CertificateHolders::new).transpose()?;
+        Ok(Self { issuers, clinics, cache: Cache::new(CACHE_CAPACITY), api_keys: None, certificates })
     }
 
     /// Verifies the ID tokens of one way to sign in.
     pub fn for_identity_provider(way: &SignInConfig) -> Result<Self, ConfigError> {
         let issuer = TrustedIssuer::new(&way.as_issuer(), KeyPolicy::default())?;
-        Ok(Self { issuers: vec![issuer], clinics: None, cache: Cache::new(1) })
+        Ok(Self { issuers: vec![issuer], clinics: None, cache: Cache::new(1), api_keys: None, certificates: None })
     }
 
     /// Fetches every issuer's keys, so that the first caller need not wait. A failure is logged and tried again later.
@@ -77,8 +82,37 @@ impl Verifier {
         }
     }
 
-    /// Verifies a token and returns its bearer.
+    /// Itself, with API keys beside the issuers' tokens.
+    #[must_use]
+    pub fn with_api_keys(mut self, keys: Arc<dyn ApiKeys>) -> Self {
+        self.api_keys = Some(keys);
+        self
+    }
+
+    /// Whom a proxy knows by a certificate; `None` where none says anything.
+    pub(super) fn certificate_holder(
+        &self,
+        peer: Option<PeerAddress>,
+        headers: &HeaderMap,
+    ) -> Option<Result<Caller, TokenError>> {
+        self.certificates.as_ref()?.holder(peer, headers)
+    }
+
+    /// Who presents an API key. Nothing is remembered: a key that is revoked is worth nothing at once.
+    async fn holder(&self, text: &str) -> Result<Caller, TokenError> {
+        let (Some(keys), Some(key)) = (&self.api_keys, ApiKey::parse(text)) else { return Err(TokenError::ApiKey) };
+        if self.clinics.as_ref().is_some_and(|served| !served.contains(&key.clinic)) {
+            return Err(TokenError::ApiKey);
+        }
+        let holder = keys.holder(&key).await.map_err(|_| TokenError::KeysUnavailable)?;
+        holder.ok_or(TokenError::ApiKey)
+    }
+
+    /// Verifies a token or an API key and returns its bearer.
     pub async fn verify(&self, token: &str) -> Result<Caller, TokenError> {
+        if ApiKey::is_one(token) {
+            return self.holder(token).await;
+        }
         let unverified = claims::look_at_bearer(token)?;
         let (cache_key, now) = (fingerprint(token), get_current_timestamp());
         if let Some(caller) = self.cache.get(&cache_key, now) {

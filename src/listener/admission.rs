@@ -9,7 +9,6 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::Request;
@@ -17,11 +16,8 @@ use axum::http::header::{AUTHORIZATION, COOKIE};
 use tokio::time::Instant;
 
 use crate::config::Limits;
+use crate::identity::PeerAddress;
 use crate::problem::{Category, Problem};
-
-/// Where a connection comes from: an extension of every request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Peer(pub IpAddr);
 
 /// Beginnings of addresses that have places of their own.
 const RESERVED: [&str; 7] =
@@ -85,9 +81,9 @@ impl Admission {
     /// A credential is only told from another; nobody could read it back.
     fn client(&self, request: &Request) -> u64 {
         let headers = request.headers();
-        match headers.get(AUTHORIZATION).or_else(|| headers.get(COOKIE)) {
+        match headers.get(AUTHORIZATION).or_else(|| headers.get("x-api-key")).or_else(|| headers.get(COOKIE)) {
             Some(credential) => self.0.hasher.hash_one(credential.as_bytes()),
-            None => self.0.hasher.hash_one(request.extensions().get::<Peer>()),
+            None => self.0.hasher.hash_one(request.extensions().get::<PeerAddress>()),
         }
     }
 

@@ -13,7 +13,7 @@ use metrics::gauge;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, interval, sleep};
 
-use super::admission::Peer;
+use crate::identity::PeerAddress;
 
 /// When all places are taken, one may be given up after sitting this long without asking anything: longer than an
 /// honest request takes from the handshake to the end of its headers.
@@ -62,7 +62,7 @@ impl OpenConnections {
 
     /// A place for whoever has come in. Their wait begins now. Where their address has as many as it may, the idle and
     /// the slow among these make room, or nobody does and there is no place.
-    pub(super) async fn seat(&self, permit: Permit, peer: Peer, patience: Duration) -> Option<ConnectionSlot> {
+    pub(super) async fn seat(&self, permit: Permit, peer: PeerAddress, patience: Duration) -> Option<ConnectionSlot> {
         let seat = Arc::new(Seat::new(peer));
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let end = Instant::now() + patience;
@@ -136,7 +136,7 @@ impl ConnectionSlot {
         Arc::clone(&self.seat)
     }
 
-    pub(super) fn peer(&self) -> Peer {
+    pub(super) fn peer(&self) -> PeerAddress {
         self.seat.peer
     }
 }
@@ -150,7 +150,7 @@ impl Drop for ConnectionSlot {
 
 /// State of a connection.
 pub(super) struct Seat {
-    peer: Peer,
+    peer: PeerAddress,
     /// Of a body that is coming.
     upload: Mutex<Option<UploadProgress>>,
     in_flight: AtomicUsize,
@@ -166,7 +166,7 @@ struct UploadProgress {
 }
 
 impl Seat {
-    fn new(peer: Peer) -> Self {
+    fn new(peer: PeerAddress) -> Self {
         Self {
             peer,
             upload: Mutex::new(None),

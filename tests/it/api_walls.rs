@@ -106,6 +106,7 @@ async fn furnish(world: &World, clinic: &str, name: &str, mrn: &str) -> Ids {
     as_role(Role::Admin, "POST", "metrics/2026-01/close", Value::Null).await;
     let plan = json!({"problems": ["low mood"]});
     kim(&format!("episodes/{episode}/care-plan"), plan).await;
+    let key = as_role(Role::Admin, "POST", "api-keys", json!({"name": "engine"})).await.expect(201).id();
     let kept = read("quarantine").await["items"][0]["id"].clone();
     let delivery = read("deliveries").await["items"][0]["id"].clone();
     let same = read("patient-matches").await["items"][0]["id"].clone();
@@ -120,6 +121,7 @@ async fn furnish(world: &World, clinic: &str, name: &str, mrn: &str) -> Ids {
         ("session", session),
         ("candidate", candidate),
         ("delivery", delivery.as_str().unwrap().to_owned()),
+        ("api_key", key),
         ("quarantine", kept.as_str().unwrap().to_owned()),
         ("match", same.as_str().unwrap().to_owned()),
         ("Patient", mrn.to_owned()),
@@ -127,7 +129,8 @@ async fn furnish(world: &World, clinic: &str, name: &str, mrn: &str) -> Ids {
 }
 
 /// The collections whose members are named by `{id}`, and what such a member is.
-const COLLECTIONS: [(&str, &str); 9] = [
+const COLLECTIONS: [(&str, &str); 10] = [
+    ("api-keys", "api_key"),
     ("patient-matches", "match"),
     ("patients", "patient"),
     ("episodes", "episode"),
@@ -200,6 +203,7 @@ fn body(document: &Document, operation: &Operation, ids: &Ids) -> Option<(&'stat
         "close" => json!({"deferred": [{"episode": id(ids, "episode"), "reason": "words"}]}),
         "simulate" => json!({"version": 2}),
         "rule-sets" => json!({"rules": {}}),
+        "completion" => json!({"patient": id(ids, "patient")}),
         "caseload" => json!({"csv": "MRN,Enrolled\n1,2026-01-05", "identifier_system": "urn:mrn"}),
         _ => json!({}),
     };

@@ -9,6 +9,7 @@ mod api_episode_life;
 mod api_exports;
 mod api_import;
 mod api_import_files;
+mod api_keys;
 mod api_lists;
 mod api_metrics;
 mod api_paging;

@@ -114,7 +114,11 @@ pub fn config(jwks_url: Option<String>, jwks_file: Option<&Path>) -> Config {
         ehr: None,
         close_month_on: 10,
     };
-    Config { auth: AuthConfig { issuers: vec![issuer] }, clinics: vec![north], ..Config::default() }
+    Config {
+        auth: AuthConfig { issuers: vec![issuer], client_certificates: None },
+        clinics: vec![north],
+        ..Config::default()
+    }
 }
 
 /// A verifier of one key, published in a file.

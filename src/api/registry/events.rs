@@ -58,7 +58,7 @@ struct EventsQuery {
 /// `case_review.recorded`, …), one `task.…_in_chart` or `flag.…_in_chart` for each status that a person sets in the chart
 /// (`task.completed_in_chart`, `task.deleted_in_chart`, …), `standing.changed`, `safety.opened`, `safety.closed`,
 /// `plan.changed`, `delivery.written`, `delivery.parked`, `delivery.closed_in_chart`, `delivery.lost_in_chart`, `quarantine.added`, `resource.created`, `resource.updated`,
-/// `resource.deleted`, `rule_set.proposed`, `rule_set.activated`, `staffing.attested`.
+/// `resource.deleted`, `rule_set.proposed`, `rule_set.activated`, `staffing.attested`, `api_key.created`, `api_key.revoked`.
 ///
 /// A client that reconnects with `Last-Event-ID` misses nothing and receives nothing twice. An id that is not of this
 /// stream is answered with a `reset` event: read what you need again, then continue from there. Without an id the
