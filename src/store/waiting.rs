@@ -25,7 +25,7 @@ pub async fn of_clinic(tx: &mut ReadTx, clinic: &str) -> Result<Vec<WaitingWork>
          UNION ALL
          SELECT 'deliveries', COUNT(*), MIN(updated_at) FROM delivery WHERE clinic_id = $1 AND state = 'pending'
          UNION ALL
-         SELECT 'refused_deliveries', COUNT(*), MIN(updated_at) FROM delivery WHERE clinic_id = $1 AND state = 'failed'
+         SELECT 'refused_deliveries', COUNT(*), MIN(updated_at) FROM delivery WHERE clinic_id = $1 AND state = 'parked'
          UNION ALL
          SELECT 'quarantine', COUNT(*), MIN(received_at) FROM quarantine WHERE clinic_id = $1
          UNION ALL
