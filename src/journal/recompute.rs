@@ -16,7 +16,8 @@ use crate::domain::story::Story;
 use crate::problem::Problem;
 use crate::store::journal::{self, JournalEntry, ResourceDigest};
 use crate::store::patient::Patient;
-use crate::store::resource;
+use crate::fhir::arrival::ResourceType;
+use crate::store::resource::{self, Resource};
 use crate::store::{ReadTx, episode, patient, rule_set, standing, story, story_as_known};
 
 /// Differences beyond these are only counted.
@@ -62,6 +63,7 @@ pub(super) async fn differences(
         let changed = changed.into_iter().filter(|resource| !late.contains(resource));
         found.extend(changed.map(|resource| format!("the resource {} was changed", resource.name)));
     }
+    found.extend(crossed_keys(tx, clinic).await?);
     found.extend(attested.0.into_keys().map(|name| format!("the resource {name} was removed")));
     if found.len() > TOLD {
         let more = found.len() - TOLD;
@@ -86,6 +88,27 @@ async fn changed_resources(
             let digest = stored.digest();
             if attested.0.remove(&digest.name).is_some_and(|attested| attested != digest) {
                 changed.push(digest);
+            }
+        }
+    }
+}
+
+/// Patient resources whose reference leads to another person than the one whom they belong to.
+async fn crossed_keys(tx: &mut ReadTx, clinic: &str) -> Result<Vec<String>, Problem> {
+    let kind = ResourceType::Patient.name();
+    let (mut crossed, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = resource::page(tx, clinic, (kind, &after), PAGE).await?;
+        let of_patients: Vec<_> = page.into_iter().take_while(|resource| resource.kind == kind).collect();
+        let Some(last) = of_patients.last() else { return Ok(crossed) };
+        after.clone_from(&last.id);
+        let reference = |resource: &Resource| format!("{kind}/{}", resource.id);
+        let rows = patient::with_keys(tx, clinic, &of_patients.iter().map(reference).collect::<Vec<_>>()).await?;
+        for resource in of_patients.iter().filter(|resource| !resource.deleted) {
+            let key = patient::stored_key(&reference(resource));
+            let mut holders = rows.iter().filter(|row| row.key == key);
+            if holders.any(|row| Some(row.patient_id) != resource.patient_id) {
+                crossed.push(format!("{} leads to another person than its own", reference(resource)));
             }
         }
     }

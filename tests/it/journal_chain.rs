@@ -370,7 +370,7 @@ async fn what_decides_care_follows_from_the_chain_or_is_told(
     let db = &world.app.db;
     let whole = report(db).await;
     assert!(whole.is_sound(), "{whole}");
-    for table in ["measurement", "resource", "episode", "standing"] {
+    for table in ["measurement", "resource", "episode", "standing", "patient_key"] {
         sql(db, &format!("CREATE TABLE sound_{table} AS SELECT * FROM {table}")).await;
     }
     for (table, change, said) in [
@@ -383,6 +383,12 @@ async fn what_decides_care_follows_from_the_chain_or_is_told(
         ("episode", "UPDATE episode SET phase = 'discharged' WHERE phase <> 'discharged'", "the phase of episode"),
         ("episode", "UPDATE episode SET enrolled_on = '2026-01-01'", "the particulars of episode"),
         ("standing", "DELETE FROM standing", "has no standing"),
+        (
+            "patient_key",
+            "UPDATE patient_key SET patient_id = (SELECT id FROM patient WHERE id <> patient_key.patient_id LIMIT 1)
+             WHERE key LIKE 'Patient/%'",
+            "leads to another person",
+        ),
     ] {
         sql(db, change).await;
         let found = report(db).await;
