@@ -123,7 +123,7 @@ async fn look(partial: &Path) -> Result<Vec<ChainReport>, Problem> {
         }
         let verdict = integrity(&db).await?;
         if verdict != "ok" {
-            return Err(Problem::internal(format!("the backup is damaged: {said}")));
+            return Err(Problem::internal(format!("the backup is damaged: {verdict}")));
         }
         db.migrate().await?;
         let reports = verify(&db, &[]).await?;

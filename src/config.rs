@@ -303,7 +303,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    fn one(fault: impl Into<String>) -> Self {
+    pub fn one(fault: impl Into<String>) -> Self {
         Self { faults: vec![fault.into()] }
     }
 }

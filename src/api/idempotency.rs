@@ -113,7 +113,10 @@ fn read_key(headers: &HeaderMap) -> Result<String, Problem> {
     let mut values = headers.get_all(&KEY).iter();
     match (values.next().and_then(|v| v.to_str().ok()), values.next()) {
         (Some(key), None) if (1..=MAX_KEY_LENGTH).contains(&key.trim().len()) => Ok(key.trim().to_owned()),
-        _ => Err(Problem::malformed(format!("one key of 1 to {LONGEST} visible characters")).at("Idempotency-Key")),
+        _ => {
+            Err(Problem::malformed(format!("one key of 1 to {MAX_KEY_LENGTH} visible characters"))
+                .at("Idempotency-Key"))
+        }
     }
 }
 
@@ -154,8 +157,10 @@ fn is_final(status: StatusCode) -> bool {
 }
 
 fn encode_answer(headers: &HeaderMap, body: &[u8]) -> String {
-    let headers =
-        STORED_HEADERS.iter().filter_map(|name| Some((name.to_string(), headers.get(name)?.to_str().ok()?.to_owned()))).collect();
+    let headers = STORED_HEADERS
+        .iter()
+        .filter_map(|name| Some((name.to_string(), headers.get(name)?.to_str().ok()?.to_owned())))
+        .collect();
     let remembered = HttpAnswer { headers, body: String::from_utf8_lossy(body).into_owned() };
     serde_json::to_string(&remembered).unwrap_or_default()
 }

@@ -111,7 +111,10 @@ fn of_cadence(conclusion: &Conclusion) -> String {
             format!("No treatment contact for more than {days} days: {}.", contact(*last))
         }
         Conclusion::InactivityDischargeProposed { as_of, last, .. } => {
-            format!("Discharge for inactivity as of {as_of} may be considered: {}. The care team decides.", contact(*last))
+            format!(
+                "Discharge for inactivity as of {as_of} may be considered: {}. The care team decides.",
+                contact(*last)
+            )
         }
         Conclusion::MeasureOverdue { instrument, last, days } => {
             format!("{}: overdue after {days} days.", taken(*instrument, *last))
@@ -248,7 +251,9 @@ fn disclosed(instrument: Instrument, disclosure: Disclosure) -> String {
     let item = instrument.self_harm_item().map_or(0, |item| item + 1);
     match disclosure {
         Disclosure::Answered(answer) => match scale(instrument).and_then(|scale| scale.sentence(answer)) {
-            Some(words) => format!("reported thoughts of death or self-harm {words} ({instrument} item {item} = {answer})"),
+            Some(words) => {
+                format!("reported thoughts of death or self-harm {words} ({instrument} item {item} = {answer})")
+            }
             None => format!(
                 "reported thoughts of death or self-harm ({instrument} item {item} = {answer}{})",
                 in_words(instrument, answer, ": ")
@@ -398,11 +403,7 @@ mod tests {
             instrument: Instrument::PHQ9,
             on: date("2026-01-05"),
             disclosures: &[Disclosure::Answered(2)],
-            higher_than: Some(EarlierAnswer {
-                instrument: Instrument::PHQ9,
-                answer: 0,
-                on: date("2025-12-05"),
-            }),
+            higher_than: Some(EarlierAnswer { instrument: Instrument::PHQ9, answer: 0, on: date("2025-12-05") }),
             severe_total: Some(21),
             assessed_before: None,
             unfinished: false,

@@ -193,7 +193,8 @@ mod tests {
 
     #[test]
     fn a_clinic_is_fixed_mapped_or_named() {
-        let of = |issuer: Value, payload: Value| mapping(&issuer).clinic(&claims(&payload)).map(|clinic| clinic.to_string());
+        let of =
+            |issuer: Value, payload: Value| mapping(&issuer).clinic(&claims(&payload)).map(|clinic| clinic.to_string());
         assert_eq!(of(json!({}), json!({"clinic": "north"})), Ok("north".to_owned()));
         assert_eq!(of(json!({"clinic": "south"}), json!({"clinic": "north"})), Ok("south".to_owned()));
         let map = json!({"clinic_claim": "org.id", "clinic_map": {"Dept 7": "north"}});

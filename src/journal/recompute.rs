@@ -13,10 +13,10 @@ use crate::domain::measurement::Measurement;
 use crate::domain::rules::RuleSet;
 use crate::domain::standing::Standing;
 use crate::domain::story::Story;
+use crate::fhir::arrival::ResourceType;
 use crate::problem::Problem;
 use crate::store::journal::{self, JournalEntry, ResourceDigest};
 use crate::store::patient::Patient;
-use crate::fhir::arrival::ResourceType;
 use crate::store::resource::{self, Resource};
 use crate::store::{ReadTx, episode, patient, rule_set, standing, story, story_as_known};
 

@@ -8,7 +8,9 @@ use crate::fhir::arrival::{ResourceType, all_identifiers_of, identifiers_of, sub
 use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::store::patient::link::{self, Link};
-use crate::store::patient::merge::{follow_episodes, give_back, move_fact, move_resource, set_merged, entries_naming_sources};
+use crate::store::patient::merge::{
+    entries_naming_sources, follow_episodes, give_back, move_fact, move_resource, set_merged,
+};
 use crate::store::patient::{self, KeyRow, Patient};
 use crate::store::resource::{self, Resource};
 use crate::store::{WriteTx, episode, event_log, outbox, quarantine};

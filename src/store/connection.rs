@@ -170,7 +170,10 @@ impl Watermark {
 
 /// Types that could not be fetched when it was last tried, or only in a poorer way: the connection's name, the type, and
 /// the end of the last complete sweep. Of every clinic, at most so many.
-pub async fn failing_sweeps(tx: &mut ReadTx, limit: i64) -> Result<Vec<(String, String, Option<DateTime<Utc>>)>, Problem> {
+pub async fn failing_sweeps(
+    tx: &mut ReadTx,
+    limit: i64,
+) -> Result<Vec<(String, String, Option<DateTime<Utc>>)>, Problem> {
     fetch_all!(
         tx,
         (String, String, Option<DateTime<Utc>>),

@@ -1,5 +1,7 @@
 //! Every other noun of the store, on both engines: what is written is read again, extremes too, in this clinic only.
 
+use std::slice;
+
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use cocm_registry::domain::care::{Addressee, Care, ChangeKind, Recommendation};
 use cocm_registry::domain::instrument::Instrument;
@@ -182,11 +184,11 @@ async fn measurements_keep_what_is_missing_missing(#[values(Engine::Sqlite, Engi
         panel::add_all(&mut tx, CLINIC, &[&member]).await.unwrap();
     }
     let (members, panels) = ([member.member.clone()], [member.panel.clone()]);
-    assert_eq!(panel::of_members(&mut tx, CLINIC, &members).await.unwrap(), [member.clone()]);
-    assert_eq!(panel::of_panels(&mut tx, CLINIC, &panels).await.unwrap(), [member.clone()]);
+    assert_eq!(panel::of_members(&mut tx, CLINIC, &members).await.unwrap(), slice::from_ref(&member));
+    assert_eq!(panel::of_panels(&mut tx, CLINIC, &panels).await.unwrap(), slice::from_ref(&member));
     assert!(panel::of_panels(&mut tx, OTHER, &panels).await.unwrap().is_empty());
     panel::remove(&mut tx, OTHER, &member).await.unwrap();
-    assert_eq!(panel::of_members(&mut tx, CLINIC, &members).await.unwrap(), [member.clone()]);
+    assert_eq!(panel::of_members(&mut tx, CLINIC, &members).await.unwrap(), slice::from_ref(&member));
     panel::remove(&mut tx, CLINIC, &member).await.unwrap();
     assert!(panel::of_members(&mut tx, CLINIC, &members).await.unwrap().is_empty());
 

@@ -141,11 +141,9 @@ impl<'a> ScoreTitles<'a> {
             }
         }
         let own = distinguishing_words(&title.plain, of);
-        let mut same = self
-            .titles
-            .iter()
-            .enumerate()
-            .filter(|(_, other)| other.is_date_of(of) && !other.parts.is_empty() && distinguishing_words(&other.plain, of) == own);
+        let mut same = self.titles.iter().enumerate().filter(|(_, other)| {
+            other.is_date_of(of) && !other.parts.is_empty() && distinguishing_words(&other.plain, of) == own
+        });
         let only = same.next()?.0;
         same.next().is_none().then_some(only)
     }

@@ -196,7 +196,11 @@ pub async fn move_resource(
 }
 
 /// The lines of a person's log that tell of resources: (line, source).
-pub async fn entries_naming_sources(tx: &mut ReadTx, clinic: &str, person: PatientId) -> Result<Vec<(Uuid, String)>, Problem> {
+pub async fn entries_naming_sources(
+    tx: &mut ReadTx,
+    clinic: &str,
+    person: PatientId,
+) -> Result<Vec<(Uuid, String)>, Problem> {
     let rows = fetch_all!(
         tx,
         (Uuid, Json<Value>),

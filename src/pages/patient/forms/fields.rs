@@ -189,7 +189,8 @@ fn team(teams: &Teams) -> [FormField; 3] {
 
 fn enrollment(teams: &Teams) -> Vec<FormField> {
     let mut fields = vec![
-        FormField::date("enrolled_on", "Enrolled on", None).hint("The date of the initial assessment. Blank: referred only"),
+        FormField::date("enrolled_on", "Enrolled on", None)
+            .hint("The date of the initial assessment. Blank: referred only"),
         FormField::date("consent_on", "Consented on", None),
         FormField::some("target_instruments", "Treated to target", instruments()).required().with("phq9"),
     ];
