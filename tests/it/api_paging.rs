@@ -45,7 +45,8 @@ const OF_THE_PROGRAMME: [(&str, &str); 5] = [
 ];
 
 /// Lists without a cursor: all on one page.
-const ONE_PAGE: [&str; 6] = [
+const ONE_PAGE: [&str; 7] = [
+    "/api/v1/api-keys",
     "/api/v1/connections",
     "/api/v1/rule-sets",
     "/api/v1/time",

@@ -82,7 +82,7 @@ async fn a_safety_answer_stands_on_every_page_until_it_is_assessed() {
     let browser = Browser::as_role(&world.app, "primary_care").await;
     for path in ["/caseload", "/review", "/programme", "/safety"] {
         let text = browser.get(path).await.expect(200).text;
-        assert!(text.contains("1 unassessed") && text.contains("data-minutes=\"25\">25 min"), "{path}");
+        assert!(text.contains("1 not assessed") && text.contains("data-minutes=\"25\">25 min"), "{path}");
         assert!(text.contains("due today"), "{path}");
     }
     let fields = [
