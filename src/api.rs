@@ -2,6 +2,7 @@
 //! documentation and handler.
 
 pub mod problem;
+mod problem_page;
 pub mod page;
 mod export;
 pub mod cds_hooks;
@@ -122,6 +123,7 @@ impl utoipa::Modify for BearerToken {
 fn routes(origins: &[HeaderValue]) -> (Router<App>, utoipa::openapi::OpenApi) {
     OpenApiRouter::with_openapi(Head::openapi())
         .merge(health::routes())
+        .merge(problem_page::routes())
         .nest("/api/v1", registry::routes())
         .nest("/fhir", fhir::routes())
         .route("/fhir/", fhir::base())

@@ -45,6 +45,27 @@ pub enum Category {
 }
 
 impl Category {
+    /// Every category, in order.
+    pub const ALL: [Self; 17] = [
+        Self::Malformed,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::Unsupported,
+        Self::MethodNotAllowed,
+        Self::TooSlow,
+        Self::Conflict,
+        Self::Gone,
+        Self::PreconditionFailed,
+        Self::TooLarge,
+        Self::NotAcceptable,
+        Self::UnsupportedMediaType,
+        Self::Unprocessable,
+        Self::RateLimited,
+        Self::Unavailable,
+        Self::Internal,
+    ];
+
     pub fn status(self) -> u16 {
         match self {
             Self::Malformed => 400,

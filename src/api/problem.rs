@@ -73,7 +73,8 @@ impl IntoResponse for Problem {
     }
 }
 
-fn title(category: Category) -> &'static str {
+/// What happened, in a few words.
+pub(super) fn title(category: Category) -> &'static str {
     match category {
         Category::Malformed => "The request cannot be read",
         Category::Unauthenticated => "A valid token is needed",

@@ -21,13 +21,14 @@ const ROLES: [Role; 4] = [Role::CareManager, Role::Admin, Role::PrimaryCare, Rol
 const OF_LISTENERS: &str = "/api/v1/webhook-deliveries";
 
 /// What answers to anybody at all.
-const OPEN: [&str; 6] = [
+const OPEN: [&str; 7] = [
     "/.well-known/jwks.json",
     "/livez",
     "/readyz",
     "/fhir/metadata",
     "/fhir/.well-known/smart-configuration",
     "/cds-services",
+    "/problems/{name}",
 ];
 
 /// What belongs to a configured chart, which this world has none of: `connect_notifications.rs` tries its walls.
@@ -152,6 +153,7 @@ fn filled(operation: &Operation, ids: &Ids) -> String {
             ("{version}", "_history" | "versions") => "1".to_owned(),
             ("{version}", "rule-sets") => "2".to_owned(),
             ("{month}", _) => "2026-01".to_owned(),
+            ("{name}", "problems") => "not-found".to_owned(),
             ("{entry}", _) if operation.path.starts_with("/api/v1/patients/") => id(ids, "assessment").to_owned(),
             ("{type}", _) => "Patient".to_owned(),
             (placeholder, _) if placeholder.starts_with('{') => {

@@ -52,6 +52,7 @@ mod ladder;
 mod ladder_world;
 mod listener;
 mod migrations;
+mod operating_files;
 mod operator_messages;
 mod pages_caseload;
 mod pages_entry;
