@@ -66,13 +66,13 @@ impl Connection {
         };
         self.outbox.clear();
         write!(self.outbox, "{method} {path} HTTP/1.1\r\nHost: {}\r\nAccept: {media}\r\n", self.address)
-        // A peer that asks for no token may take an empty one for a wrong one.
-        .and_then(|()| if token.is_empty() { Ok(()) } else { write!(self.outbox, "{shown} {token}\r\n") })
-        .and_then(|()| match method {
-            "GET" => write!(self.outbox, "\r\n"),
-            _ => write!(self.outbox, "Content-Type: {media}\r\nContent-Length: {}\r\n\r\n", body.len()),
-        })
-        .map_err(|e| e.to_string())?;
+            // A peer that asks for no token may take an empty one for a wrong one.
+            .and_then(|()| if token.is_empty() { Ok(()) } else { write!(self.outbox, "{shown} {token}\r\n") })
+            .and_then(|()| match method {
+                "GET" => write!(self.outbox, "\r\n"),
+                _ => write!(self.outbox, "Content-Type: {media}\r\nContent-Length: {}\r\n\r\n", body.len()),
+            })
+            .map_err(|e| e.to_string())?;
         self.outbox.extend_from_slice(body);
 
         let begun = Instant::now();

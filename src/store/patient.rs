@@ -380,7 +380,5 @@ pub async fn clinics(tx: &mut ReadTx) -> Result<Vec<String>, Problem> {
            SELECT (SELECT MIN(p.clinic_id) FROM patient p WHERE p.clinic_id > clinic.clinic_id)
            FROM clinic WHERE clinic.clinic_id IS NOT NULL)
          SELECT clinic_id FROM clinic WHERE clinic_id IS NOT NULL ORDER BY clinic_id";
-    fetch_all!(tx, (String,), text)
-        .map(|rows| rows.into_iter().map(|(clinic,)| clinic).collect())
-        .map_err(failed)
+    fetch_all!(tx, (String,), text).map(|rows| rows.into_iter().map(|(clinic,)| clinic).collect()).map_err(failed)
 }

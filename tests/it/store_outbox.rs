@@ -368,7 +368,9 @@ async fn what_waits_is_counted_for_all_clinics_at_once(#[values(Engine::Sqlite, 
     planned(&mut tx, id(2), "b", Priority::Routine).await;
     planned(&mut tx, id(3), "c", Priority::Routine).await;
     let other = intent("d", Priority::Stat);
-    outbox::plan(&mut tx, OTHER, id(4), Uuid::new_v5(&Uuid::NAMESPACE_OID, b"d"), &other, "d", minutes(1)).await.unwrap();
+    outbox::plan(&mut tx, OTHER, id(4), Uuid::new_v5(&Uuid::NAMESPACE_OID, b"d"), &other, "d", minutes(1))
+        .await
+        .unwrap();
     for lane in claim(&mut tx, 11, monday()).await {
         let refused = Settlement { state: DeliveryState::Parked, written: false, ..written(1) };
         let key = outbox::pending(&mut tx, CLINIC, lane.patient_id, monday()).await.unwrap().remove(0).key;
