@@ -154,10 +154,15 @@ impl WaitingJobs {
         clinics.sort_unstable();
         clinics.into_iter().find_map(|(first, clinic)| {
             let batch = self.take_of(&clinic);
+            if batch.is_empty() {
+                return None;
+            }
             let mut named = RowKeys::default();
-            batch.iter().for_each(|job| named.extend(&job.named));
-            self.running.extend((!batch.is_empty()).then(|| (first, clinic, named)));
-            (!batch.is_empty()).then_some((first, batch))
+            for job in &batch {
+                named.extend(&job.named);
+            }
+            self.running.push((first, clinic, named));
+            Some((first, batch))
         })
     }
 
@@ -165,8 +170,9 @@ impl WaitingJobs {
     fn take_of(&mut self, clinic: &str) -> Vec<Job> {
         let (mut batch, mut size) = (Vec::new(), 0);
         let mut busy = RowKeys::default();
-        let of_clinic = self.running.iter().filter(|(_, of, _)| of == clinic);
-        of_clinic.for_each(|(.., named)| busy.extend(named));
+        for (.., named) in self.running.iter().filter(|(_, of, _)| of == clinic) {
+            busy.extend(named);
+        }
         for turn in &mut self.turns {
             let limit = if batch.is_empty() { BATCH } else { BATCH.min(size + PIECE) };
             let mut is_full = false;

@@ -64,7 +64,9 @@ impl RowKeys {
     /// What the commands of a submission name.
     pub fn of(clinic: &str, facts: &[Command], once: Option<&str>) -> Self {
         let mut named = Self { once: once.map(str::to_owned).into_iter().collect(), ..Self::default() };
-        facts.iter().for_each(|fact| named.add(clinic, fact));
+        for fact in facts {
+            named.add(clinic, fact);
+        }
         named
     }
 
@@ -80,7 +82,9 @@ impl RowKeys {
             (&mut self.conditions, &other.conditions),
             (&mut self.tokens, &other.tokens),
         ] {
-            more.iter().for_each(|(kind, ids)| all.entry(kind.clone()).or_default().extend(ids.iter().cloned()));
+            for (kind, ids) in more {
+                all.entry(kind.clone()).or_default().extend(ids.iter().cloned());
+            }
         }
         self.items.extend(&other.items);
         self.has_items |= other.has_items;

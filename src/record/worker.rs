@@ -172,7 +172,9 @@ impl Batch<'_> {
     /// Gathers, applies, writes.
     async fn run(&mut self, context: &RecordContext<'_>, jobs: &[&Job]) -> Result<Answers, Problem> {
         let mut named = RowKeys::default();
-        jobs.iter().for_each(|job| named.extend(&job.named));
+        for job in jobs {
+            named.extend(&job.named);
+        }
         self.set.gather(self.tx, context, &named).await?;
         let mut answers = Vec::with_capacity(jobs.len());
         for job in jobs {
