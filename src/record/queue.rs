@@ -152,7 +152,7 @@ impl WaitingJobs {
             }
         }
         clinics.sort_unstable();
-        clinics.into_iter().find_map(|(first, clinic)| {
+        clinics.into_iter().find_map(|(_, clinic)| {
             let batch = self.take_of(&clinic);
             if batch.is_empty() {
                 return None;
@@ -161,8 +161,10 @@ impl WaitingJobs {
             for job in &batch {
                 named.extend(&job.named);
             }
-            self.running.push((first, clinic, named));
-            Some((first, batch))
+            // A number that nothing else has: the first that waits may have been passed over.
+            self.arrived += 1;
+            self.running.push((self.arrived, clinic, named));
+            Some((self.arrived, batch))
         })
     }
 
@@ -270,7 +272,10 @@ mod tests {
         waiting.push(job("a", about(2)));
         waiting.push(job("a", about(3)));
         waiting.push(job("b", about(1)));
-        assert_eq!(sizes(&mut waiting), [of("a", 1)], "of the third patient");
+        let (other, batch) = waiting.take().unwrap();
+        assert_eq!(batch[0].submission.facts, about(3));
+        assert_ne!(other, number, "each batch ends by itself");
+        waiting.running.retain(|(running, ..)| *running != other);
         assert_eq!(sizes(&mut waiting), [of("b", 1)], "another clinic has its own patients");
         assert!(waiting.take().is_none());
         waiting.running.retain(|(running, ..)| *running != number);
