@@ -273,7 +273,7 @@ mod tests {
         waiting.push(job("a", about(3)));
         waiting.push(job("b", about(1)));
         let (other, batch) = waiting.take().unwrap();
-        assert_eq!(batch[0].submission.facts, about(3));
+        assert_eq!(batch[0].named, RowKeys::of("a", &about(3), None));
         assert_ne!(other, number, "each batch ends by itself");
         waiting.running.retain(|(running, ..)| *running != other);
         assert_eq!(sizes(&mut waiting), [of("b", 1)], "another clinic has its own patients");
