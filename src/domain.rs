@@ -60,6 +60,7 @@ macro_rules! named {
 
 pub mod day;
 pub mod patient_match;
+pub mod search;
 pub mod instrument;
 pub mod waiting;
 pub mod task;
@@ -91,3 +92,4 @@ pub mod caseload_row;
 pub mod metrics;
 pub mod timeliness;
 pub mod minutes;
+pub mod medication;

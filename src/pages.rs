@@ -4,19 +4,26 @@
 //! they change goes through the API itself, in process (`door`), so that roles, checks and idempotency are said once.
 
 mod assets;
+mod audit;
 mod candidates;
 mod caseload;
 mod score_graph;
 mod api_client;
 mod form;
+mod hand_over;
+mod identity;
+mod import;
 mod item_texts;
 mod live;
 mod date_texts;
+mod month;
+mod my_patients;
 mod operations;
 mod patient;
 mod program;
 mod review;
 mod safety;
+mod same_persons;
 mod pending_sign_in;
 mod session;
 mod safety_strip;
@@ -27,6 +34,7 @@ mod sign_in;
 mod staff;
 mod sparkline;
 mod access_log;
+mod upload;
 mod words;
 
 use std::iter;
@@ -37,7 +45,7 @@ use axum::extract::{FromRef, Request, State};
 use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY};
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{Redirect, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 
 use crate::api::App;
@@ -68,7 +76,7 @@ pub fn router(app: App, api: Router) -> Router {
     let ways = sign_in::provider::ways(&app.config);
     let pages = Pages { app, door: ApiClient::to(api), ways };
     Router::new()
-        .route("/", get(async || Redirect::to("/caseload")))
+        .route("/", get(shell::first_page))
         .route("/sign-in", get(sign_in::choose))
         .route("/sign-in/with/{way}", get(sign_in::oidc::leave))
         .route("/sign-in/back", get(sign_in::oidc::returned))
@@ -88,6 +96,15 @@ pub fn router(app: App, api: Router) -> Router {
         .route("/patients/{id}/score", get(patient::score::show).post(patient::score::save))
         .route("/patients/{id}/{form}", get(patient::reopen).post(patient::enter))
         .route("/safety", get(safety::show))
+        .route("/same-persons", get(same_persons::show))
+        .route("/same-persons/{id}", post(same_persons::decide))
+        .route("/hand-over", get(hand_over::show).post(hand_over::take))
+        .route("/import", get(import::show).post(import::take))
+        .route("/audit", get(audit::show))
+        .route("/my-patients", get(my_patients::show))
+        .route("/month", get(month::show))
+        .route("/month.csv", get(month::csv))
+        .route("/month.xlsx", get(month::xlsx))
         .route("/programme", get(program::show))
         .route("/programme/behind", get(program::behind))
         .route("/operations", get(operations::show))

@@ -42,6 +42,7 @@ mod simulation;
 mod metrics;
 mod metrics_export;
 mod time;
+mod time_export;
 mod coverages;
 mod connections;
 mod notifications;
@@ -50,7 +51,10 @@ mod events;
 mod audit;
 mod webhook_deliveries;
 
+pub use episodes::EpisodeBody;
 pub use events::StreamAdmission;
+pub use patient_matches::{MatchedRecord, PatientMatchBody, side_by_side};
+pub use time::{PatientMinutes, minutes_of_month};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::App;
@@ -104,6 +108,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(metrics::routes())
         .merge(metrics_export::routes())
         .merge(time::routes())
+        .merge(time_export::routes())
         .merge(coverages::routes())
         .merge(connections::routes())
         .merge(notifications::routes())

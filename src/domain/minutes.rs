@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::care::{Care, ContactKind, ContactOutcome};
+use super::care::{Care, CareEntry, ContactKind, ContactOutcome};
 use super::episode::Course;
 use super::metrics::Month;
+use super::story::Story;
 use crate::id::EpisodeId;
 
 /// Months without CoCM before a month is a "first" one again.
@@ -53,6 +54,45 @@ pub struct BillingSuggestion {
     /// The code that this one would take the place of: never both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead_of: Option<String>,
+}
+
+/// The first code, or further unit of one, that more minutes would reach.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NextCode {
+    /// The code.
+    pub code: String,
+    /// Minutes still to be spent.
+    pub minutes: i64,
+}
+
+named! {
+    /// Documentation that CoCM codes ask for beside the minutes.
+    pub enum MissingDocumentation {
+        /// No consent is documented by the end of the month.
+        Consent = "consent",
+        /// No target measure was scored in the month.
+        Score = "score",
+        /// No case review with the psychiatric consultant is documented in the month.
+        CaseReview = "case_review",
+    }
+}
+
+/// Documentation still missing for the codes of a month.
+pub fn missing(story: &Story, course: &Course<'_>, month: Month) -> Vec<MissingDocumentation> {
+    let episode = course.episode;
+    let has_consent = episode.consent_on.is_some_and(|on| on <= month.last);
+    let has_score = episode
+        .target_instruments
+        .iter()
+        .any(|one| story.scores(*one, month.last).last().is_some_and(|score| month.contains(score.on)));
+    let is_review = |entry: &CareEntry| matches!(entry.care, Care::CaseReview { .. }) && month.contains(entry.on);
+    let has_review = course.entries.iter().any(|entry| is_review(entry));
+    let all = [
+        (has_consent, MissingDocumentation::Consent),
+        (has_score, MissingDocumentation::Score),
+        (has_review, MissingDocumentation::CaseReview),
+    ];
+    all.into_iter().filter(|(is_there, _)| !is_there).map(|(_, missing)| missing).collect()
 }
 
 fn suggest(code: &str, units: i64) -> BillingSuggestion {
@@ -146,16 +186,43 @@ fn recently(earlier: &[NaiveDate], month: Month) -> bool {
     earlier.iter().any(|on| *on >= from && *on <= month.first - Days::new(1))
 }
 
+/// The least minutes of G2214.
+const LEAST_G2214: i64 = 16;
+/// The least minutes of 99484.
+const LEAST_99484: i64 = 20;
+
+/// The CoCM code of a month, the least minutes that reach it, and its whole time.
+fn base_code(first: bool) -> (&'static str, i64, i64) {
+    if first { ("99492", 36, 70) } else { ("99493", 31, 60) }
+}
+
+/// Units of 99494 beyond the whole time of the month's code: a further 30 minutes count from their 16th on.
+fn further_units(minutes: i64, whole: i64) -> i64 {
+    ((minutes - whole - 16).div_euclid(30) + 1).max(0)
+}
+
+/// The code, or the unit, that more minutes in this month would reach first.
+pub fn next_code(minutes: i64, first: bool) -> NextCode {
+    let (base, enough, whole) = base_code(first);
+    let (code, from) = if minutes < LEAST_G2214 {
+        ("G2214", LEAST_G2214)
+    } else if minutes < enough {
+        (base, enough)
+    } else {
+        ("99494", whole + 16 + 30 * further_units(minutes, whole))
+    };
+    NextCode { code: code.to_owned(), minutes: from - minutes }
+}
+
 fn codes(minutes: i64, first: bool) -> (Vec<BillingSuggestion>, String) {
-    let (base, enough, whole) = if first { ("99492", 36, 70) } else { ("99493", 31, 60) };
+    let (base, enough, whole) = base_code(first);
     let which = if first {
         "a first month (no care in the six months before)"
     } else {
         "a later month (there was care in the six months before)"
     };
     if minutes >= enough {
-        // A further 30 minutes count from their 16th on.
-        let more = ((minutes - whole - 16).div_euclid(30) + 1).max(0);
+        let more = further_units(minutes, whole);
         let mut suggested = vec![suggest(base, 1)];
         if more > 0 {
             suggested.push(suggest("99494", more));
@@ -166,9 +233,9 @@ fn codes(minutes: i64, first: bool) -> (Vec<BillingSuggestion>, String) {
         );
         return (suggested, reasoning);
     }
-    if minutes >= 16 {
+    if minutes >= LEAST_G2214 {
         let mut suggested = vec![suggest("G2214", 1)];
-        if minutes >= 20 {
+        if minutes >= LEAST_99484 {
             suggested.push(BillingSuggestion { instead_of: Some("G2214".to_owned()), ..suggest("99484", 1) });
         }
         return (
@@ -210,6 +277,25 @@ mod tests {
         assert_eq!(units(106, false), vec![("99493".into(), 1), ("99494".into(), 2)]);
         assert_eq!(units(136, false), vec![("99493".into(), 1), ("99494".into(), 3)]);
         assert_eq!(units(15, true), vec![]);
+    }
+
+    #[test]
+    fn the_next_code_is_the_first_that_more_minutes_reach() {
+        let next = |minutes, first| {
+            let next = next_code(minutes, first);
+            (next.code, next.minutes)
+        };
+        assert_eq!(next(0, true), ("G2214".into(), 16));
+        assert_eq!(next(16, true), ("99492".into(), 20));
+        assert_eq!(next(30, false), ("99493".into(), 1));
+        assert_eq!(next(31, false), ("99494".into(), 45));
+        assert_eq!(next(76, false), ("99494".into(), 30));
+        for minutes in 0..200 {
+            for first in [true, false] {
+                let more = minutes + next_code(minutes, first).minutes;
+                assert!(units(more, first) != units(more - 1, first), "{minutes} {first}");
+            }
+        }
     }
 
     #[test]

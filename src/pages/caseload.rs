@@ -7,9 +7,11 @@ use askama::Template;
 use axum::extract::{Query, RawQuery};
 use axum::response::Response;
 
+use super::identity;
 use super::response::{ProblemPage, html};
 use super::session::Visitor;
 use super::shell::{NavSection, Shell};
+use super::staff::one_of;
 use crate::api::request::READERS;
 use crate::domain::caseload_row::CaseloadRow;
 use crate::store::standing::caseload::{self, ROWS};
@@ -22,6 +24,8 @@ struct CaseloadPage {
     shell: Shell,
     choice: CaseloadChoice,
     chips: Vec<FilterChip>,
+    /// A care manager's own caseload, and everybody's.
+    own: Option<[FilterChip; 2]>,
     managers: Vec<SelectOption>,
     statuses: Vec<SelectOption>,
     findings: Vec<SelectOption>,
@@ -56,17 +60,25 @@ pub async fn show(visitor: Visitor, Query(choice): Query<CaseloadChoice>) -> Res
     let start = (page * ROWS).min(found);
     let episodes = caseload::found(&mut tx, visitor.clinic(), asked, choice.order(), start).await?;
     let read = caseload::rows(&mut tx, visitor.clinic(), &episodes).await?;
+    let mut known = identity::read(&mut tx, visitor.clinic(), read.iter().map(|row| row.patient_id)).await?;
     drop(tx);
+    let names: Vec<&str> = tallies.iter().filter_map(|tally| tally.care_manager.as_deref()).collect();
+    let own = one_of(&visitor.session.name, &names).map(str::to_owned);
     let none = CaseloadRow::default();
     let lines: Vec<Option<CaseloadRow>> = read.iter().map(caseload::EpisodeListing::line).collect();
     let rows: Vec<CaseloadPageRow> = read
         .iter()
         .zip(&lines)
-        .map(|(row, line)| CaseloadPageRow::of(row, line.as_ref().unwrap_or(&none), today))
+        .map(|(row, line)| {
+            // Of two episodes of one person each row says who it is.
+            let identity = known.entry(row.patient_id).or_default().clone();
+            CaseloadPageRow::of(row, identity, line.as_ref().unwrap_or(&none), today)
+        })
         .collect();
     let shell = Shell::around(&visitor, "Caseload", NavSection::Caseload).await?;
     let page = CaseloadPage {
         chips: choice.chips(&tallies),
+        own: own.map(|own| choice.of_manager(&own, &tallies)),
         managers: choice.managers(&tallies),
         statuses: choice.statuses(),
         findings: choice.findings(&tallies),

@@ -305,10 +305,18 @@ async fn decide(submitted: &FormPost, whole: PatientFile) -> Result<Response, Pr
     let followed = followed.ok_or_else(|| Problem::not_found("recommendation"))?;
     let mut form = forms::decision(visitor, whole.row.id, id, followed.allowed());
     form.fill(&submitted.fields);
+    forms::require_reason(&mut form);
     if let Some(body) = form.json() {
         let path = format!("recommendations/{id}/decision");
         match visitor.pages.door.post(&visitor.caller, &path, Some(&form.once), &Value::Object(body)).await {
-            Ok(_) => return Ok(Redirect::to(&format!("/patients/{}#recommendations", whole.row.id)).into_response()),
+            Ok(decided) => {
+                let patient = whole.row.id;
+                let back = submitted.get("to").filter(|to| to.starts_with("/my-patients?"));
+                let entry = decided["id"].as_str().map(|entry| format!("&entry={entry}")).unwrap_or_default();
+                let to = back.map(|back| format!("{back}&done=decision&patient={patient}{entry}"));
+                let to = to.unwrap_or_else(|| format!("/patients/{patient}#recommendations"));
+                return Ok(Redirect::to(&to).into_response());
+            }
             Err(refused) if refused.status >= 500 => return Err(refused.into()),
             Err(refused) => form.blame(refused, visitor),
         }

@@ -2,6 +2,7 @@
 //! recommendation beside the trend.
 
 mod agenda;
+mod answers;
 mod case;
 mod replies;
 mod summary;

@@ -282,6 +282,18 @@ pub struct FormPost {
 }
 
 impl FormPost {
+    /// Fields that a page of ours sent in this visitor's session.
+    pub fn checked(visitor: Visitor, headers: &HeaderMap, fields: Vec<(String, String)>) -> Result<Self, Problem> {
+        same_origin(headers)?;
+        let submitted = Self { visitor, fields };
+        let carried = submitted.get("csrf").unwrap_or_default();
+        if !equal(carried.as_bytes(), submitted.visitor.session.csrf.as_bytes()) {
+            let why = "this form is from another session; go back, reload the page and send it again";
+            return Err(Problem::new(Category::Forbidden, why));
+        }
+        Ok(submitted)
+    }
+
     /// The one value of a field.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
@@ -295,17 +307,10 @@ impl FromRequest<Pages> for FormPost {
         let (mut parts, body) = request.into_parts();
         let visitor = <Visitor as FromRequestParts<Pages>>::from_request_parts(&mut parts, pages).await?;
         let refused = |problem: Problem| ProblemPage(problem).into_response();
-        same_origin(&parts.headers).map_err(refused)?;
         let limit = parts.extensions.get::<BodyLimit>().copied().unwrap_or_default();
         let bytes = read_body(&parts.headers, body, limit.body).await.map_err(refused)?;
         let fields: Vec<(String, String)> = form_urlencoded::parse(&bytes).into_owned().collect();
-        let submitted = Self { visitor, fields };
-        let carried = submitted.get("csrf").unwrap_or_default();
-        if !equal(carried.as_bytes(), submitted.visitor.session.csrf.as_bytes()) {
-            let why = "this form is from another session; go back, reload the page and send it again";
-            return Err(refused(Problem::new(Category::Forbidden, why)));
-        }
-        Ok(submitted)
+        Self::checked(visitor, &parts.headers, fields).map_err(refused)
     }
 }
 

@@ -45,7 +45,7 @@ struct SignInPage {
 /// Only a path of our own: never a way out to another site.
 fn own_path(to: &str) -> &str {
     let is_own = to.starts_with('/') && !to.starts_with("//") && !to.contains('\\') && !to.contains(char::is_control);
-    if is_own { to } else { "/caseload" }
+    if is_own { to } else { "/" }
 }
 
 pub async fn choose(State(pages): State<Pages>, visitor: Option<Visitor>, Query(way): Query<SignInQuery>) -> Response {

@@ -7,6 +7,8 @@ use crate::domain::care::{
 use crate::domain::chart_plan::Rung;
 use crate::domain::episode::Phase;
 use crate::domain::finding::Rule;
+use crate::domain::minutes::MissingDocumentation;
+use crate::domain::patient_match::MatchReason;
 use crate::domain::read_back::Drift;
 use crate::domain::target::{Basis, MeasureStatus};
 use crate::domain::task::{Code, Posture};
@@ -237,6 +239,23 @@ pub fn decision(decision: RecommendationDecision) -> &'static str {
         RecommendationDecision::Modified => "modified",
         RecommendationDecision::Declined => "declined",
         RecommendationDecision::Done => "done",
+    }
+}
+
+pub fn match_reason(reason: MatchReason) -> &'static str {
+    match reason {
+        MatchReason::SharedIdentifier => "both carry the same identifier",
+        MatchReason::SameNameAndBirthDate => "same name and birth date",
+        MatchReason::LinkedInChart => "linked in the chart",
+        MatchReason::NamedByHand => "named by a person",
+    }
+}
+
+pub fn missing_documentation(missing: MissingDocumentation) -> &'static str {
+    match missing {
+        MissingDocumentation::Consent => "consent",
+        MissingDocumentation::Score => "score of a target measure",
+        MissingDocumentation::CaseReview => "case review",
     }
 }
 

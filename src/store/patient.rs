@@ -38,7 +38,10 @@ pub mod matches;
 pub mod merge;
 
 pub use self::merge::merge;
-pub use keys::{KeyRow, StoredKey, add_key, drop_key, keys, keys_of_each, put_key, stored_key, with_keys, write_keys};
+pub use keys::{
+    KeyRow, StoredKey, add_key, drop_key, keys, keys_of_each, put_key, some_identifiers, stored_key, with_keys,
+    write_keys,
+};
 
 /// A person in care.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]

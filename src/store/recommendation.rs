@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::access_trace::note;
 use super::rows::Texts;
 use super::{ReadTx, WriteTx, failed};
+use crate::domain::recommendation::RecommendationDetail;
 use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 
@@ -23,6 +24,18 @@ pub struct RecommendationRow {
     pub addressee: String,
     pub waits_until: NaiveDate,
     pub body: Json<Value>,
+}
+
+/// The stored body of a recommendation.
+fn detail(body: Json<Value>) -> Result<RecommendationDetail, Problem> {
+    serde_json::from_value(body.0)
+        .map_err(|_| Problem::internal("a stored recommendation cannot be read; replan the clinic"))
+}
+
+impl RecommendationRow {
+    pub fn detail(self) -> Result<RecommendationDetail, Problem> {
+        detail(self.body)
+    }
 }
 
 static PUT: LazyLock<Texts> = LazyLock::new(|| {
@@ -103,6 +116,12 @@ pub struct PatientRecommendation {
     pub waits_until: NaiveDate,
     pub state: String,
     pub body: Json<Value>,
+}
+
+impl PatientRecommendation {
+    pub fn detail(self) -> Result<RecommendationDetail, Problem> {
+        detail(self.body)
+    }
 }
 
 /// A page of a clinic's recommendations, the longest due first.

@@ -1,6 +1,23 @@
 //! The standing of each episode, ready to read: the caseload.
 
+/// Whether a standing's person is searched for: the name of the table, then the five places of [`PersonPatterns`].
+#[rustfmt::skip]
+macro_rules! is_searched {
+    ($of:literal, $first:literal, $second:literal, $third:literal, $identifier:literal, $reference:literal) => {
+        concat!(
+            "($", $first, " IS NULL OR (", $of, ".folded_name LIKE $", $first, " ESCAPE '!'
+               AND ", $of, ".folded_name LIKE $", $second, " ESCAPE '!'
+               AND ", $of, ".folded_name LIKE $", $third, " ESCAPE '!')
+             OR ($", $identifier, " IS NOT NULL AND ", $of, ".episode_id IN (
+               SELECT e.id FROM patient_key k JOIN episode e ON e.clinic_id = k.clinic_id AND e.patient_id = k.patient_id
+               WHERE k.clinic_id = $1 AND k.key NOT LIKE '%ssn%|%'
+                 AND (LOWER(k.key) LIKE $", $identifier, " ESCAPE '!' OR LOWER(k.key) LIKE $", $reference, " ESCAPE '!'))))"
+        )
+    };
+}
+
 pub mod caseload;
+pub mod doctor;
 
 use std::sync::LazyLock;
 
@@ -15,6 +32,7 @@ use super::{ReadTx, WriteTx, failed};
 use crate::domain::attention::Attention;
 use crate::domain::caseload_row::CaseloadRow;
 use crate::domain::instrument::Instrument;
+use crate::domain::search::{MOST_WORDS, PersonSearch, folded};
 use crate::domain::standing::Standing;
 use crate::domain::target::MeasureSummary;
 use crate::id::{EpisodeId, PatientId};
@@ -162,7 +180,7 @@ pub async fn put_all(
         small(r.1.line.latest(|instrument| instrument == Instrument::GAD7)),
         r.1.line.next_contact.map(|(on, _)| on),
         r.1.line.last_review,
-        listed(r.1.label).to_lowercase()
+        folded(listed(r.1.label))
     );
     Ok(())
 }
@@ -245,7 +263,7 @@ pub struct StandingFilter {
     pub status: Option<String>,
     /// With this finding.
     pub finding: Option<String>,
-    /// Only patients whose name contains this text, ignoring case.
+    /// Only patients found by this text, as [`PersonSearch`] reads it.
     pub name: Option<String>,
 }
 
@@ -254,14 +272,37 @@ impl StandingFilter {
         self.finding.as_ref().map(|f| format!("%,{f},%"))
     }
 
-    fn name_pattern(&self) -> Option<String> {
-        self.name.as_deref().map(containing)
+    fn person(&self) -> PersonPatterns {
+        PersonPatterns::of(self.name.as_deref())
     }
 }
 
-/// A pattern (`ESCAPE '!'`) of folded names that contain this, in any case.
-fn containing(name: &str) -> String {
-    format!("%{}%", name.to_lowercase().replace('!', "!!").replace('%', "!%").replace('_', "!_"))
+/// Patterns (`ESCAPE '!'`) of a [`PersonSearch`]; all empty where everybody is meant.
+#[derive(Clone, Debug, Default)]
+struct PersonPatterns {
+    /// Of the folded name; all must match.
+    words: [Option<String>; MOST_WORDS],
+    /// Of a key `system|value`.
+    identifier: Option<String>,
+    /// Of a key `Patient/123`.
+    reference: Option<String>,
+}
+
+impl PersonPatterns {
+    fn of(typed: Option<&str>) -> Self {
+        let Some(search) = typed.and_then(PersonSearch::of) else { return Self::default() };
+        let escaped = |text: &str| text.replace('!', "!!").replace('%', "!%").replace('_', "!_");
+        let word = |n: usize| search.words.get(n).map(|word| format!("%{}%", escaped(word)));
+        // A folded name contains no comma: this matches nobody.
+        let first = if search.words.iter().all(String::is_empty) { Some(",".to_owned()) } else { word(0) };
+        let number = search.number.as_deref().map(escaped);
+        let any = || Some("%".to_owned());
+        Self {
+            words: [first, word(1).or_else(any), word(2).or_else(any)],
+            identifier: number.as_ref().map(|number| format!("%|%{number}%")),
+            reference: number.map(|number| format!("patient/%{number}%")),
+        }
+    }
 }
 
 /// Where a page of the caseload goes on: (place in the queue, waiting since, minus the latest score, episode).
@@ -284,6 +325,7 @@ pub async fn by_attention(
     after: Option<AttentionKey>,
     limit: i64,
 ) -> Result<Vec<StandingRow>, Problem> {
+    let person = filter.person();
     // No place is before this one.
     let (rank, since, score, id) = after.unwrap_or((i16::MIN, NaiveDate::default(), i32::MIN, EpisodeId(Uuid::nil())));
     fetch_all!(
@@ -297,23 +339,28 @@ pub async fn by_attention(
            AND ($2 IS NULL OR s.care_manager = $2)
            AND (($3 IS NULL AND s.status <> 'discharged') OR s.status = $3)
            AND ($4 IS NULL OR s.findings LIKE $4)
-           AND ($5 IS NULL OR s.folded_name LIKE $5 ESCAPE '!')
-           AND ($6 IS NULL OR s.attention <= $6)
-           AND (s.attention, s.waiting_since, -COALESCE(s.latest_score, -1), s.episode_id) > ($7, $8, $9, $10)
-           AND ($11 IS NULL OR s.psychiatric_consultant = $11)
-         ORDER BY s.attention, s.waiting_since, -COALESCE(s.latest_score, -1), s.episode_id LIMIT $12"
+           AND ($5 IS NULL OR s.attention <= $5)
+           AND (s.attention, s.waiting_since, -COALESCE(s.latest_score, -1), s.episode_id) > ($6, $7, $8, $9)
+           AND ($10 IS NULL OR s.psychiatric_consultant = $10)
+           AND ",
+            is_searched!("s", "11", "12", "13", "14", "15"),
+            " ORDER BY s.attention, s.waiting_since, -COALESCE(s.latest_score, -1), s.episode_id LIMIT $16"
         ),
         clinic,
         &filter.care_manager,
         &filter.status,
         filter.finding_pattern(),
-        filter.name_pattern(),
         up_to,
         rank,
         since,
         score,
         id,
         &filter.psychiatric_consultant,
+        &person.words[0],
+        &person.words[1],
+        &person.words[2],
+        &person.identifier,
+        &person.reference,
         limit
     )
     .inspect(|rows| note(rows.iter().map(|s| s.patient_id)))
@@ -328,6 +375,7 @@ pub async fn by_name(
     after: Option<(String, EpisodeId)>,
     limit: i64,
 ) -> Result<Vec<StandingRow>, Problem> {
+    let person = filter.person();
     let (after_name, id) = match after {
         Some((name, id)) => (Some(name), Some(id)),
         None => (None, None),
@@ -343,19 +391,24 @@ pub async fn by_name(
            AND ($2 IS NULL OR s.care_manager = $2)
            AND (($3 IS NULL AND s.status <> 'discharged') OR s.status = $3)
            AND ($4 IS NULL OR s.findings LIKE $4)
-           AND ($5 IS NULL OR s.folded_name LIKE $5 ESCAPE '!')
-           AND ($6 IS NULL OR s.display_name > $6 OR (s.display_name = $6 AND s.episode_id > $7))
-           AND ($8 IS NULL OR s.psychiatric_consultant = $8)
-         ORDER BY s.display_name, s.episode_id LIMIT $9"
+           AND ($5 IS NULL OR s.display_name > $5 OR (s.display_name = $5 AND s.episode_id > $6))
+           AND ($7 IS NULL OR s.psychiatric_consultant = $7)
+           AND ",
+            is_searched!("s", "8", "9", "10", "11", "12"),
+            " ORDER BY s.display_name, s.episode_id LIMIT $13"
         ),
         clinic,
         &filter.care_manager,
         &filter.status,
         filter.finding_pattern(),
-        filter.name_pattern(),
         after_name,
         id,
         &filter.psychiatric_consultant,
+        &person.words[0],
+        &person.words[1],
+        &person.words[2],
+        &person.identifier,
+        &person.reference,
         limit
     )
     .inspect(|rows| note(rows.iter().map(|s| s.patient_id)))

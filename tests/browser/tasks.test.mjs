@@ -1,4 +1,4 @@
-// The five things that a care team does every morning, with a mouse and by keyboard alone.
+// What a care team does in a day, with a mouse and by keyboard alone.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { browser, demo, signedIn, tabTo } from './world.mjs';
@@ -17,6 +17,20 @@ after(async () => {
 const as = (role) => signedIn(chromium.running, served.base, role);
 const heading = (page) => page.locator('h1').innerText();
 const done = (page) => page.locator('.done').first().innerText();
+
+/** Counts clicks: what a task costs a hand. */
+const hand = () => {
+  let clicks = 0;
+  const click = async (locator) => {
+    clicks += 1;
+    await locator.click();
+  };
+  const choose = async (locator, value) => {
+    clicks += 1;
+    await locator.selectOption(value);
+  };
+  return { click, choose, clicks: () => clicks };
+};
 
 describe('with a mouse', () => {
   test('the patients who are not improving are found, and one is opened', async () => {
@@ -39,11 +53,13 @@ describe('with a mouse', () => {
 
   test('a contact is logged', async () => {
     const page = await as('care_manager');
-    await page.locator('table.caseload tbody th a').nth(5).click();
-    await page.getByText('Log a contact').click();
+    const { click, clicks } = hand();
+    await click(page.locator('table.caseload tbody th a').nth(5));
+    await click(page.getByText('Log a contact'));
     await page.locator('#contacts-minutes').fill('20');
     await page.locator('#contacts-note').fill('Talked about sleep.');
-    await page.getByRole('button', { name: 'Log the contact' }).click();
+    await click(page.getByRole('button', { name: 'Log the contact' }));
+    assert.ok(clicks() <= 3, `${clicks()} clicks`);
     assert.match(await done(page), /The contact was logged/);
     assert.match(await page.locator('.timeline').innerText(), /Talked about sleep/);
     await page.getByRole('button', { name: 'Undo' }).click();
@@ -74,6 +90,31 @@ describe('with a mouse', () => {
     assert.match(await page.locator('.head .aside').innerText(), /3 reviewed/);
     await page.getByRole('button', { name: /Undo the review/ }).first().click();
     await page.waitForFunction(() => /2 reviewed/.test(document.querySelector('.head .aside').innerText));
+    assert.deepEqual(page.faults, []);
+  });
+
+  test('a doctor accepts a recommendation', async () => {
+    const page = await as('primary_care');
+    const { click, clicks } = hand();
+    assert.match(await heading(page), /^Patients of/, 'the own patients come first');
+    const waiting = page.locator('.decisions > li');
+    const before = await page.getByRole('button', { name: /^Accept/ }).count();
+    assert.ok(before > 0 && (await waiting.count()) >= before);
+    await click(page.getByRole('button', { name: /^Accept/ }).first());
+    assert.match(await done(page), /The decision was recorded/);
+    assert.equal(await page.getByRole('button', { name: /^Accept/ }).count(), before - 1);
+    assert.ok(clicks() <= 2, `${clicks()} clicks`);
+    assert.deepEqual(page.faults, []);
+  });
+
+  test('the minutes of the month are exported', async () => {
+    const page = await as('care_manager');
+    const { click, clicks } = hand();
+    await click(page.getByRole('link', { name: 'Month', exact: true }));
+    const download = page.waitForEvent('download');
+    await click(page.getByRole('link', { name: 'CSV' }));
+    assert.match((await download).suggestedFilename(), /^minutes-\d{4}-\d{2}\.csv$/);
+    assert.ok(clicks() <= 3, `${clicks()} clicks`);
     assert.deepEqual(page.faults, []);
   });
 
@@ -212,4 +253,24 @@ describe('by keyboard alone', () => {
     await page.keyboard.press('Enter');
     assert.match(await done(page), /being sent again/);
   });
+});
+
+// The last one: it changes whose every Task of these patients is.
+test('a caseload is handed over', async () => {
+  const page = await as('care_manager');
+  const { click, choose, clicks } = hand();
+  await click(page.getByRole('link', { name: 'Hand over' }));
+  const from = await page.locator('#from option').nth(1).getAttribute('value');
+  await choose(page.locator('#from'), from);
+  await click(page.getByRole('button', { name: 'Show' }));
+  const patients = await page.locator('input[name=episode]').count();
+  assert.ok(patients > 10);
+  await page.locator('#to').fill('N. Park, RN');
+  await page.locator('#reason').fill('On leave.');
+  await click(page.getByRole('button', { name: 'Preview' }));
+  assert.equal(await page.locator('table tbody tr').count(), patients);
+  await click(page.getByRole('button', { name: `Hand over ${patients} patients` }));
+  assert.match(await done(page), new RegExp(`${patients} patients were handed over to N. Park, RN`));
+  assert.ok(clicks() <= 6, `${clicks()} clicks`);
+  assert.deepEqual(page.faults, []);
 });

@@ -104,7 +104,7 @@ export const signedIn = async (running, base, role, options = {}) => {
   });
   await page.goto(`${base}/sign-in`);
   await page.click(`form:has(input[value=${role}]) button`);
-  await page.waitForURL('**/caseload');
+  await page.waitForURL(/\/(caseload|my-patients)$/);
   return page;
 };
 

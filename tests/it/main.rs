@@ -60,6 +60,8 @@ mod pages_forms;
 mod pages_review;
 mod pages_security;
 mod pages_sign_in;
+mod pages_steward;
+mod pages_team;
 mod pages_world;
 mod postgres;
 mod record_batch;

@@ -170,7 +170,7 @@ async fn nothing_is_shown_to_who_is_not_signed_in() {
     for to in ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)"] {
         let fields = encoded(&[("role", "admin"), ("to", to)]);
         let seen = nobody.send("POST", "/sign-in/development", Some(&fields), &[]).await.expect(303);
-        assert_eq!(seen.header("location"), "/caseload", "{to}");
+        assert_eq!(seen.header("location"), "/", "{to}");
     }
 }
 

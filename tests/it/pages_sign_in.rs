@@ -213,7 +213,7 @@ async fn roles_are_found_where_keycloak_and_entra_put_them() {
         merge(&mut said, &claims);
         provider.says(said, json!({}));
         let (_, seen) = round(&mut browser, &provider, "/sign-in/with/0").await;
-        assert_eq!(seen.expect(303).header("location"), "/caseload", "{claims}");
+        assert_eq!(seen.expect(303).header("location"), "/", "{claims}");
         provider.says(nobody.clone(), json!({}));
         let (_, seen) = round(&mut browser, &provider, "/sign-in/with/0").await;
         assert!(seen.expect(403).text.contains("you have no role in this care team"));
@@ -233,7 +233,7 @@ async fn what_only_userinfo_says_is_asked_for_and_is_about_the_same_person() {
     *provider.userinfo.lock().unwrap() = said.clone();
     let (asked, seen) = round(&mut browser, &provider, "/sign-in/with/0").await;
     assert_eq!(asked["scope"], "openid registry");
-    assert_eq!(seen.expect(303).header("location"), "/caseload");
+    assert_eq!(seen.expect(303).header("location"), "/");
     let mut other = said;
     other["sub"] = json!("u-2");
     *provider.userinfo.lock().unwrap() = other;
@@ -312,7 +312,7 @@ async fn an_ehr_opens_the_patient_that_it_had_open() {
     provider.says(fhir_user, json!({}));
     let (asked, seen) = round(&mut browser, &provider, "/sign-in/with/1").await;
     assert!(!asked.contains_key("launch"));
-    assert_eq!(seen.expect(303).header("location"), "/caseload");
+    assert_eq!(seen.expect(303).header("location"), "/");
     // An EHR that nobody configured is sent nobody.
     let foreign = browser.get("/launch?iss=https://evil.example/fhir&launch=xyz").await.expect(403);
     assert!(foreign.headers.get("location").is_none());

@@ -8,13 +8,16 @@ use cocm_registry::service;
 use tower::ServiceExt;
 
 /// Every page that needs nothing but a session.
-pub const PAGES: [&str; 9] = [
+pub const PAGES: [&str; 12] = [
     "/caseload",
     "/candidates",
     "/candidates?dismissed=true",
     "/safety",
     "/review",
     "/programme",
+    "/month",
+    "/my-patients",
+    "/same-persons",
     "/operations",
     "/operations/rules",
     "/caseload?finding=not_improving&sort=name&q=a",
@@ -102,6 +105,12 @@ impl Browser {
     }
 
     pub async fn send(&self, method: &str, path: &str, body: Option<&str>, headers: &[(&str, &str)]) -> Seen {
+        let form = [headers, &[("content-type", "application/x-www-form-urlencoded")]].concat();
+        let headers = if body.is_some() { form.as_slice() } else { headers };
+        self.send_bytes(method, path, body.unwrap_or_default().as_bytes().to_vec(), headers).await
+    }
+
+    pub async fn send_bytes(&self, method: &str, path: &str, body: Vec<u8>, headers: &[(&str, &str)]) -> Seen {
         let mut request = Request::builder().method(method).uri(path).header("host", "registry.test");
         if let Some(cookie) = &self.cookie {
             request = request.header("cookie", cookie);
@@ -109,13 +118,7 @@ impl Browser {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = match body {
-            Some(body) => {
-                request.header("content-type", "application/x-www-form-urlencoded").body(Body::from(body.to_owned()))
-            }
-            None => request.body(Body::empty()),
-        };
-        let response = self.router.clone().oneshot(request.unwrap()).await.unwrap();
+        let response = self.router.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap();
         let text = String::from_utf8_lossy(&bytes).into_owned();

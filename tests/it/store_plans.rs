@@ -50,6 +50,7 @@ const ABOUT_EVERYTHING: &[(&str, &str)] = &[
     ),
     ("SELECT psychiatric_consultant, care_manager, SUM", "counts the whole caseload"),
     ("SELECT * FROM standing s JOIN patient p", "the caseload, in the order of an index, by pages"),
+    ("SELECT key FROM patient_key WHERE clinic_id = $1 AND key LIKE", "some identifiers, up to a limit"),
     ("SELECT care_manager, status, at_target", "counts the whole caseload in one index"),
 ];
 

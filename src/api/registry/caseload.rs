@@ -44,7 +44,8 @@ struct CaseloadQuery {
     status: Option<Phase>,
     /// With this finding.
     finding: Option<Rule>,
-    /// Only patients whose name contains this text, ignoring case.
+    /// Only patients whose name has each of these words anywhere, without accents and in any order, or whose record
+    /// number or chart id contains the text.
     #[param(value_type = Option<String>)]
     q: Option<RequiredText>,
     /// The caseload of this day, computed from everything known now under the thresholds in force now; without it the

@@ -44,7 +44,8 @@ struct CaseloadExportQuery {
     status: Option<Phase>,
     /// With this finding.
     finding: Option<Rule>,
-    /// Only patients whose name contains this text, ignoring case.
+    /// Only patients whose name has each of these words anywhere, without accents and in any order, or whose record
+    /// number or chart id contains the text.
     #[param(value_type = Option<String>)]
     q: Option<RequiredText>,
     /// Sort order.

@@ -44,27 +44,27 @@ struct MatchesQuery {
 
 /// One of the two records.
 #[derive(Debug, Serialize, ToSchema)]
-struct MatchedRecord {
+pub struct MatchedRecord {
     #[serde(flatten)]
-    identity: PatientIdentity,
+    pub identity: PatientIdentity,
     /// Every name the person is known by: `Patient/123`, `system|value`.
-    keys: Vec<String>,
-    episodes: Vec<EpisodeBody>,
+    pub keys: Vec<String>,
+    pub episodes: Vec<EpisodeBody>,
 }
 
 /// Two records that are perhaps one person, side by side.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PatientMatchBody {
-    id: Uuid,
-    state: MatchState,
+    pub id: Uuid,
+    pub state: MatchState,
     /// Why they may be one.
-    reasons: Vec<MatchReason>,
-    found_at: DateTime<Utc>,
-    one: MatchedRecord,
-    other: MatchedRecord,
-    decided_at: Option<DateTime<Utc>>,
-    decided_by: Option<String>,
-    decision_reason: Option<String>,
+    pub reasons: Vec<MatchReason>,
+    pub found_at: DateTime<Utc>,
+    pub one: MatchedRecord,
+    pub other: MatchedRecord,
+    pub decided_at: Option<DateTime<Utc>>,
+    pub decided_by: Option<String>,
+    pub decision_reason: Option<String>,
 }
 
 async fn record(tx: &mut ReadTx, clinic: &str, id: PatientId) -> Result<MatchedRecord, Problem> {

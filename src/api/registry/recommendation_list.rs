@@ -113,11 +113,11 @@ async fn list_recommendations(
         limit,
         |row| (row.waits_until, row.id),
         |row| {
-            let listed: RecommendationDetail = serde_json::from_value(row.body.0)
-                .map_err(|_| Problem::internal("a stored recommendation cannot be read; replan the clinic"))?;
-            let display_name = row.display_name.unwrap_or_else(|| row.reference.clone());
+            let display_name = row.display_name.clone().unwrap_or_else(|| row.reference.clone());
+            let patient = PatientName { id: row.patient_id, display_name, reference: row.reference.clone() };
+            let listed = row.detail()?;
             Ok(ClinicsRecommendation {
-                patient: PatientName { id: row.patient_id, display_name, reference: row.reference },
+                patient,
                 overdue: listed.followed.state.waits() && listed.due_by.is_some_and(|due| due < today),
                 listed,
             })

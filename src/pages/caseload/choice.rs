@@ -14,7 +14,7 @@ use crate::store::standing::caseload::{self, CaseloadCount, CaseloadGroup, Casel
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct CaseloadChoice {
-    /// Text that the name contains.
+    /// Parts of a name, or a record number.
     pub q: String,
     /// Only episodes of this care manager.
     pub care_manager: String,
@@ -75,8 +75,9 @@ const GROUPS: [(&str, &str, words::Tone, CaseloadGroup); 7] = [
 ];
 
 /// Columns: (words, class, what it sorts by, which way).
-const COLUMNS: [(&str, &str, &str, &str); 10] = [
+const COLUMNS: [(&str, &str, &str, &str); 11] = [
     ("Patient", "person", "name", "ascending"),
+    ("Born", "born", "", ""),
     ("Wk", "num", "week", "descending"),
     ("PHQ-9", "score", "phq9", "descending"),
     ("GAD-7", "score", "gad7", "descending"),
@@ -188,6 +189,20 @@ impl CaseloadChoice {
         GROUPS.iter().map(chip).collect()
     }
 
+    /// A care manager's own caseload, and everybody's, at one click each.
+    pub fn of_manager(&self, own: &str, tallies: &[CaseloadCount]) -> [FilterChip; 2] {
+        [("My caseload", own), ("Everybody’s", "")].map(|(words, manager)| {
+            let narrowed = Self { care_manager: manager.to_owned(), finding: String::new(), ..self.clone() };
+            FilterChip {
+                words,
+                tone: words::Tone::Plain,
+                count: narrowed.found(tallies),
+                link: self.with("care_manager", manager),
+                chosen: self.care_manager == manager,
+            }
+        })
+    }
+
     pub fn managers(&self, tallies: &[CaseloadCount]) -> Vec<SelectOption> {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for tally in tallies {
@@ -274,7 +289,7 @@ impl CaseloadChoice {
             words.push(self.care_manager.clone());
         }
         if !self.q.is_empty() {
-            words.push(format!("name contains “{}”", self.q));
+            words.push(format!("search “{}”", self.q));
         }
         words.join(" · ")
     }

@@ -8,6 +8,7 @@ use crate::domain::episode::Phase;
 use crate::domain::instrument::Instrument;
 use crate::id::PatientId;
 use crate::pages::date_texts::{day, in_sentence};
+use crate::pages::identity::PersonIdentity;
 use crate::pages::sparkline::Sparkline;
 use crate::pages::words::{self, Tone};
 use crate::store::standing::caseload;
@@ -15,6 +16,8 @@ use crate::store::standing::caseload;
 pub struct CaseloadPageRow {
     pub patient: PatientId,
     pub name: String,
+    /// Birth date and record number.
+    pub identity: PersonIdentity,
     pub flags: Vec<(&'static str, &'static str, Tone)>,
     /// The phase, where it is not plainly active.
     pub phase: Option<&'static str>,
@@ -81,7 +84,7 @@ pub fn percent(change: i32) -> String {
 
 impl CaseloadPageRow {
     /// Builds the row from the stored columns and the caseload row.
-    pub fn of(read: &caseload::EpisodeListing, line: &CaseloadRow, today: NaiveDate) -> Self {
+    pub fn of(read: &caseload::EpisodeListing, identity: PersonIdentity, line: &CaseloadRow, today: NaiveDate) -> Self {
         let phase: Option<Phase> = read.status.parse().ok();
         let measured = |depression: bool| {
             line.measures
@@ -93,6 +96,7 @@ impl CaseloadPageRow {
         Self {
             patient: read.patient_id,
             name: read.display_name.clone(),
+            identity,
             flags: flags(read, line),
             phase: phase.filter(|phase| *phase != Phase::Active).map(words::phase),
             week: read

@@ -223,6 +223,16 @@ pub fn options<T: Copy>(all: &[T], name: fn(T) -> &'static str, words: fn(T) -> 
     all.iter().map(|one| (name(*one).into(), words(*one).to_owned())).collect()
 }
 
+/// Who decides otherwise than was recommended says why: the team reads it.
+pub fn require_reason(decision: &mut Form) {
+    let otherwise =
+        [RecommendationDecision::Modified, RecommendationDecision::Declined].map(RecommendationDecision::as_str);
+    let deviates = decision.fields.iter().any(|field| field.name == "decision" && otherwise.contains(&field.value()));
+    for field in decision.fields.iter_mut().filter(|field| field.name == "reason") {
+        field.required = deviates;
+    }
+}
+
 /// Form for a decision about a recommendation.
 pub fn decision(
     visitor: &Visitor,

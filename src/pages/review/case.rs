@@ -4,17 +4,21 @@ use askama::Template;
 use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
+use chrono::NaiveDate;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::agenda::AgendaRow;
+use super::answers::{AnswerComparison, compared};
 use super::replies::{AgendaState, SessionReply};
 use crate::api::request::READERS;
 use crate::domain::care::{Addressee, Care, ChangeKind};
+use crate::domain::medication;
 use crate::id::{EpisodeId, PatientId};
 use crate::identity::Role;
 use crate::pages::api_client::ApiRefusal;
+use crate::pages::date_texts::day;
 use crate::pages::form::{Form, FormField};
 use crate::pages::patient::{
     FindingView, PatientFile, PatientHeader, RecommendationView, TimelineItem, options, timeline_of, view,
@@ -56,6 +60,9 @@ struct CasePage {
     said: Vec<FindingView>,
     followed: Vec<RecommendationView>,
     lately: Vec<TimelineItem>,
+    /// Medication as documented: name, dose, since when.
+    medication: Vec<(String, Option<String>, String)>,
+    answers: Vec<AnswerComparison>,
     form: Option<Form>,
     /// Rows of the recommendations within the form.
     rows: Vec<usize>,
@@ -113,6 +120,8 @@ async fn render(
         said: view::said(standing, &whole, today),
         followed: view::followed(visitor, &whole, Some(episode), None, today),
         lately: timeline_of(&whole.facts, today).into_iter().filter(|h| h.what != "Patient").take(LATELY).collect(),
+        medication: medication_of(&whole, today),
+        answers: compared(&whole.story, &stored.episode.target_instruments, today),
         form: writes.then(|| tried.unwrap_or_else(|| form(visitor, held, episode, waits > 0))),
         rows: (1..=RECOMMENDATIONS).collect(),
         patient: whole.row.id,
@@ -125,6 +134,11 @@ async fn render(
         shell,
     };
     Ok((status, html(&page)).into_response())
+}
+
+fn medication_of(whole: &PatientFile, today: NaiveDate) -> Vec<(String, Option<String>, String)> {
+    let all = medication::current(whole.story.standing_entries());
+    all.into_iter().map(|one| (one.name, one.dose, day(one.since, today))).collect()
 }
 
 /// A review in a sentence.

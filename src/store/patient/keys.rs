@@ -68,6 +68,19 @@ pub async fn keys_of_each(
     Ok(rows)
 }
 
+/// Some identifiers of a clinic's patients, `system|value`: what their namespaces look like.
+pub async fn some_identifiers(tx: &mut ReadTx, clinic: &str, limit: i64) -> Result<Vec<String>, Problem> {
+    fetch_all!(
+        tx,
+        (String,),
+        "SELECT key FROM patient_key WHERE clinic_id = $1 AND key LIKE '%|%' LIMIT $2",
+        clinic,
+        limit
+    )
+    .map(|rows| rows.into_iter().map(|(key,)| key).collect())
+    .map_err(failed)
+}
+
 /// A key as it is stored and compared.
 pub fn stored_key(key: &str) -> String {
     indexed(key).into_owned()

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use chrono::NaiveDate;
 
-use super::containing;
+use super::PersonPatterns;
 use crate::domain::attention::LAST_IN_QUEUE;
 use crate::domain::caseload_row::CaseloadRow;
 use crate::domain::finding::{Rule, Rules};
@@ -40,16 +40,25 @@ pub async fn tally(
     discharged: bool,
     name: Option<&str>,
 ) -> Result<Vec<CaseloadCount>, Problem> {
+    let person = PersonPatterns::of(name);
     fetch_all!(
         tx,
         CaseloadCount,
-        "SELECT care_manager, status, at_target, open_safety, attention <= $3 AS queued, findings, COUNT(*) AS episodes,
-           SUM(CASE WHEN $4 IS NULL OR folded_name LIKE $4 ESCAPE '!' THEN 1 ELSE 0 END) AS named
-         FROM standing WHERE clinic_id = $1 AND (status = 'discharged') = $2 GROUP BY 1, 2, 3, 4, 5, 6",
+        concat!(
+            "SELECT care_manager, status, at_target, open_safety, attention <= $3 AS queued, findings, COUNT(*) AS episodes,
+           SUM(CASE WHEN ",
+            is_searched!("standing", "4", "5", "6", "7", "8"),
+            " THEN 1 ELSE 0 END) AS named
+         FROM standing WHERE clinic_id = $1 AND (status = 'discharged') = $2 GROUP BY 1, 2, 3, 4, 5, 6"
+        ),
         clinic,
         discharged,
         LAST_IN_QUEUE,
-        name.map(containing)
+        &person.words[0],
+        &person.words[1],
+        &person.words[2],
+        &person.identifier,
+        &person.reference
     )
     .map_err(failed)
 }
@@ -88,7 +97,7 @@ pub struct CaseloadFilter<'a> {
     /// Only episodes of this care manager.
     pub care_manager: Option<&'a str>,
     pub status: Option<&'a str>,
-    /// Only patients whose name contains this text, ignoring case.
+    /// Only patients found by this text, as `PersonSearch` reads it.
     pub name: Option<&'a str>,
     pub kind: CaseloadGroup,
 }
@@ -135,16 +144,18 @@ pub async fn found(
                  WHERE clinic_id = $1 AND (status = 'discharged') = $2
                    AND ($3 IS NULL OR care_manager = $3)
                    AND ($4 IS NULL OR status = $4)
-                   AND ($5 IS NULL OR folded_name LIKE $5 ESCAPE '!')
-                   AND (NOT $6 OR open_safety) AND (NOT $7 OR at_target) AND (NOT $8 OR attention <= $9)
-                   AND ($10 IS NULL OR findings LIKE $10 OR findings LIKE $11 OR findings LIKE $12 OR findings LIKE $13
-                     OR findings LIKE $14 OR findings LIKE $15)
-                 ORDER BY ",
+                   AND (NOT $5 OR open_safety) AND (NOT $6 OR at_target) AND (NOT $7 OR attention <= $8)
+                   AND ($9 IS NULL OR findings LIKE $9 OR findings LIKE $10 OR findings LIKE $11 OR findings LIKE $12
+                     OR findings LIKE $13 OR findings LIKE $14)
+                   AND ",
+                is_searched!("standing", "15", "16", "17", "18", "19"),
+                " ORDER BY ",
                 $first,
-                " attention, waiting_since, -COALESCE(latest_score, -1), episode_id LIMIT $16 OFFSET $17"
+                " attention, waiting_since, -COALESCE(latest_score, -1), episode_id LIMIT $20 OFFSET $21"
             )
         };
     }
+    let person = PersonPatterns::of(choice.name);
     let text = match order {
         CaseloadOrder::Attention => by!(""),
         CaseloadOrder::Name => by!("folded_name,"),
@@ -163,7 +174,6 @@ pub async fn found(
         choice.discharged,
         choice.care_manager,
         choice.status,
-        choice.name.map(containing),
         choice.kind.open_safety,
         choice.kind.at_target,
         choice.kind.queued,
@@ -174,6 +184,11 @@ pub async fn found(
         rule(3),
         rule(4),
         rule(5),
+        &person.words[0],
+        &person.words[1],
+        &person.words[2],
+        &person.identifier,
+        &person.reference,
         i64::try_from(ROWS).unwrap_or(i64::MAX),
         i64::try_from(from).unwrap_or(i64::MAX)
     )

@@ -10,6 +10,7 @@ use crate::api::request::RequestContext;
 use crate::domain::attention::Attention;
 use crate::domain::chart_plan::{plan, plan_without_outlook};
 use crate::domain::rules::RuleSet;
+use crate::domain::search::PersonSearch;
 use crate::domain::standing::Standing;
 use crate::domain::story::Story;
 use crate::id::EpisodeId;
@@ -92,15 +93,16 @@ impl Day<'_> {
             let care_manager = story.care_manager(course.episode, self.as_of).map(str::to_owned);
             let team = CareTeam { care_manager, psychiatric_consultant: course.episode.psychiatric_consultant.clone() };
             let label = patient.label();
-            if is_there && self.passes(standing, &team, &label) {
+            if is_there && self.passes(patient, standing, &team, &label) {
                 rows.push(self.row(patient, standing, enrolled_on, team, label)?);
             }
         }
         Ok(rows)
     }
 
-    fn passes(&self, standing: &Standing, team: &CareTeam, label: &str) -> bool {
+    fn passes(&self, patient: &Patient, standing: &Standing, team: &CareTeam, label: &str) -> bool {
         let StandingFilter { care_manager, psychiatric_consultant, status, finding, name } = self.filter;
+        let search = name.as_deref().and_then(PersonSearch::of);
         let is_in = match status {
             Some(status) => standing.status.as_str() == status,
             None => standing.status.as_str() != "discharged",
@@ -109,7 +111,7 @@ impl Day<'_> {
             && (care_manager.is_none() || *care_manager == team.care_manager)
             && (psychiatric_consultant.is_none() || *psychiatric_consultant == team.psychiatric_consultant)
             && finding.as_deref().is_none_or(|f| standing.findings.iter().any(|found| found.rule.as_str() == f))
-            && name.as_deref().is_none_or(|name| label.to_lowercase().contains(&name.to_lowercase()))
+            && search.as_ref().is_none_or(|search| search.finds(label, &[&patient.reference]))
     }
 
     fn row(
