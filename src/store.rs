@@ -165,7 +165,7 @@ const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
 /// The oldest PostgreSQL that its makers maintain, or nearly.
 const OLDEST_POSTGRES: i32 = 130_000;
 
-/// Pages in the write-ahead log of `SQLite` that are worth a checkpoint.
+/// Pages in a write-ahead log that are worth a checkpoint.
 const CHECKPOINT_AT: i64 = 4_000;
 
 /// An open database: connections that write, and connections that only read.
@@ -236,8 +236,7 @@ impl Db {
             .busy_timeout(Duration::from_secs(30))
             .pragma("temp_store", "memory")
             .pragma("cache_size", "-8000")
-            // A page that many commits change is copied into the file once. `checkpoint` copies most of them beside the
-            // writer; a commit that finds the log full copies the rest.
+            // A page that many commits change is copied into the file once: by `checkpoint`, or a commit at last.
             .pragma("wal_autocheckpoint", "16000")
             .statement_cache_capacity(512);
         let writer = SqlitePoolOptions::new()
@@ -377,8 +376,7 @@ impl Db {
         fetch_optional!(&mut tx, (i32,), "SELECT 1").map(|_| ()).map_err(failed)
     }
 
-    /// Copies what commits have left in the write-ahead log of `SQLite` into the file, once it is much. Whoever writes goes on
-    /// meanwhile, and finds little left to copy when the log is full. PostgreSQL does this by itself.
+    /// Copies a large write-ahead log of `SQLite` into its file while others write. PostgreSQL does this by itself.
     pub async fn checkpoint(&self) -> Result<(), Problem> {
         let Self::Sqlite { readers, .. } = self else { return Ok(()) };
         let mut connection = readers.acquire().await.map_err(failed)?;

@@ -78,8 +78,8 @@ impl Finding {
     }
 }
 
-/// One reason of a Task: several measures and rules may ask for the same. The fields stand in the order of their names, as
-/// those of [`WorkItem`](super::chart_plan::WorkItem).
+/// One reason of a Task: several measures and rules may ask for the same.
+// The fields stand in the order of their names, as those of `WorkItem`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TaskReason {
     /// The episode; `null` for what is independent of enrollment.
