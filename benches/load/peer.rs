@@ -9,7 +9,7 @@ use crate::meter::Watched;
 /// Which server, and how it is reached.
 #[derive(clap::Args)]
 pub struct Options {
-    /// The base of another FHIR server, for instance http://127.0.0.1:8080/fhir. It gets the same patients, single forms and
+    /// The base of another FHIR server, for instance `http://127.0.0.1:8080/fhir`. It gets the same patients, single forms and
     /// Bundles, and stands in the table beside ours. Its database should be empty.
     #[arg(long = "peer", id = "peer")]
     url: Option<String>,
