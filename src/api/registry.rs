@@ -51,6 +51,7 @@ mod events;
 mod audit;
 mod webhook_deliveries;
 
+pub use caseload_export::export_episodes;
 pub use episodes::EpisodeBody;
 pub use events::StreamAdmission;
 pub use patient_matches::{MatchedRecord, PatientMatchBody, side_by_side};
@@ -58,6 +59,7 @@ pub use time::{PatientMinutes, minutes_of_month};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::App;
+pub use super::export::Format;
 
 // Enums of query parameters: utoipa finds only the types of bodies by itself.
 pub(super) use caseload::Sort;
