@@ -64,9 +64,10 @@ pub async fn what_waits(config: &Config, now: DateTime<Utc>) -> Result<Vec<Exami
     let db = Db::open_existing(config.database_url().as_str()).await?;
     let mut all = Vec::new();
     let mut tx = db.read().await?;
+    let waiting = waiting::of_each_clinic(&mut tx).await?;
     for clinic in patient::clinics(&mut tx).await? {
-        let results =
-            waiting::of_clinic(&mut tx, &clinic).await?.iter().filter_map(|work| result_of(work, now)).collect();
+        let of_clinic = waiting.iter().filter(|work| work.clinic_id == clinic);
+        let results = of_clinic.map(|work| result_of(work, now)).collect();
         all.push(Examination::new(format!("clinic {clinic}"), results));
     }
     drop(tx);
@@ -131,8 +132,8 @@ async fn database(config: &Config, clock: &Clock) -> Vec<ProbeResult> {
     looked.await.unwrap_or_else(|problem| vec![broken(problem.detail)])
 }
 
-/// A line about what waits; nothing where nothing does.
-fn result_of(work: &WaitingWork, now: DateTime<Utc>) -> Option<ProbeResult> {
+/// A line about what waits.
+fn result_of(work: &WaitingWork, now: DateTime<Utc>) -> ProbeResult {
     let what = match work.kind {
         WaitingKind::SafetyAnswers => "suicidal answers wait for an assessment",
         WaitingKind::Deliveries => "changes are on their way into the chart",
@@ -140,9 +141,6 @@ fn result_of(work: &WaitingWork, now: DateTime<Utc>) -> Option<ProbeResult> {
         WaitingKind::Quarantine => "resources wait in quarantine: see Operations",
         WaitingKind::Sweeps => "types could not be fetched: see Operations",
     };
-    if work.count == 0 {
-        return None;
-    }
     let since =
         work.since.map_or_else(String::new, |since| format!(", the oldest since {}", since.format("%F %R UTC")));
     let sentence = format!("{} {what}{since}", work.count);
@@ -151,5 +149,5 @@ fn result_of(work: &WaitingWork, now: DateTime<Utc>) -> Option<ProbeResult> {
         WaitingKind::RefusedDeliveries | WaitingKind::Sweeps => true,
         WaitingKind::SafetyAnswers | WaitingKind::Deliveries | WaitingKind::Quarantine => is_old,
     };
-    Some(if is_late { limited(sentence) } else { works(sentence) })
+    if is_late { limited(sentence) } else { works(sentence) }
 }

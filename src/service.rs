@@ -34,6 +34,8 @@ use crate::webhook::Webhooks;
 
 /// How often to check whether a day has passed.
 const SWEEP: Duration = Duration::from_mins(1);
+/// How often the write-ahead log of `SQLite` is looked at.
+const CHECKPOINT: Duration = Duration::from_millis(250);
 
 /// The running service, without its sockets.
 pub struct Service {
@@ -128,10 +130,23 @@ impl Service {
                 }
             }
         });
+        let db = self.app.db.clone();
+        let stop = stopped(sender.subscribe());
+        let checkpointing = tokio::spawn(async move {
+            tokio::pin!(stop);
+            loop {
+                tokio::select! {
+                    () = &mut stop => return,
+                    () = tokio::time::sleep(CHECKPOINT) => {}
+                }
+                // What is not copied now is copied later, by the writer at the latest.
+                let _ = db.checkpoint().await;
+            }
+        });
         let watching = tokio::spawn(self.watch.clone().run(sender.subscribe()));
         let sealing = tokio::spawn(self.app.journal.clone().run(stopped(sender.subscribe())));
         let telling = tokio::spawn(self.webhooks.clone().run(self.app.journal.heads(), sender.subscribe()));
-        let mut running = vec![delivering, sweeping, telling, sealing, watching];
+        let mut running = vec![delivering, sweeping, telling, sealing, watching, checkpointing];
         match HeadSigner::open(&self.app.config.data_dir) {
             Ok(signer) => {
                 let JournalHeads { heads_file, heads_every } = self.app.config.journal.clone();

@@ -169,6 +169,9 @@ const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
 /// The oldest PostgreSQL that its makers maintain, or nearly.
 const OLDEST_POSTGRES: i32 = 130_000;
 
+/// Pages in a write-ahead log that are worth a checkpoint.
+const CHECKPOINT_AT: i64 = 4_000;
+
 /// An open database: connections that write, and connections that only read.
 #[derive(Clone, Debug)]
 pub enum Db {
@@ -237,7 +240,7 @@ impl Db {
             .busy_timeout(Duration::from_secs(30))
             .pragma("temp_store", "memory")
             .pragma("cache_size", "-8000")
-            // A page that many commits change is copied into the file once; one commit in some thousands waits for that.
+            // A page that many commits change is copied into the file once: by `checkpoint`, or a commit at last.
             .pragma("wal_autocheckpoint", "16000")
             .statement_cache_capacity(512);
         let writer = SqlitePoolOptions::new()
@@ -375,6 +378,18 @@ impl Db {
     pub async fn ping(&self) -> Result<(), Problem> {
         let mut tx = self.read().await?;
         fetch_optional!(&mut tx, (i32,), "SELECT 1").map(|_| ()).map_err(failed)
+    }
+
+    /// Copies a large write-ahead log of `SQLite` into its file while others write. PostgreSQL does this by itself.
+    pub async fn checkpoint(&self) -> Result<(), Problem> {
+        let Self::Sqlite { readers, .. } = self else { return Ok(()) };
+        let mut connection = readers.acquire().await.map_err(failed)?;
+        let (_, logged, copied): (i64, i64, i64) =
+            sqlx::query_as("PRAGMA wal_checkpoint(NOOP)").fetch_one(&mut *connection).await.map_err(failed)?;
+        if logged - copied < CHECKPOINT_AT {
+            return Ok(());
+        }
+        sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&mut *connection).await.map(|_| ()).map_err(failed)
     }
 
     /// Closes every connection, SQLite with a last checkpoint.

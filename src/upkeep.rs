@@ -1,6 +1,5 @@
 //! Reviews patients when nothing has arrived, because a day has passed or the rules have changed.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
@@ -38,26 +37,16 @@ pub struct Upkeep {
     pub config: Arc<Config>,
 }
 
-/// What waits in all clinics together, for the metrics.
-#[derive(Default)]
-struct WaitingGauges(BTreeMap<WaitingKind, (i64, Option<DateTime<Utc>>)>);
-
-impl WaitingGauges {
-    fn add(&mut self, of_a_clinic: &[WaitingWork]) {
-        for work in of_a_clinic {
-            let (count, since) = self.0.entry(work.kind).or_default();
-            *count += work.count;
-            *since = [*since, work.since].into_iter().flatten().min();
-        }
-    }
-
-    fn publish(&self, now: DateTime<Utc>) {
-        for (kind, (count, since)) in &self.0 {
-            let seconds = since.map_or(0, |since| (now - since).num_seconds().max(0));
-            let figure = |n: i64| f64::from(i32::try_from(n).unwrap_or(i32::MAX));
-            metrics::gauge!("cocm_waiting", "kind" => kind.as_str()).set(figure(*count));
-            metrics::gauge!("cocm_waiting_oldest_seconds", "kind" => kind.as_str()).set(figure(seconds));
-        }
+/// Sets the gauges of what waits in all clinics together.
+fn publish(all: &[WaitingWork], now: DateTime<Utc>) {
+    for kind in WaitingKind::ALL {
+        let of_kind = || all.iter().filter(|work| work.kind == *kind);
+        let count: i64 = of_kind().map(|work| work.count).sum();
+        let since = of_kind().filter_map(|work| work.since).min();
+        let seconds = since.map_or(0, |since| (now - since).num_seconds().max(0));
+        let figure = |n: i64| f64::from(i32::try_from(n).unwrap_or(i32::MAX));
+        metrics::gauge!("cocm_waiting", "kind" => kind.as_str()).set(figure(count));
+        metrics::gauge!("cocm_waiting_oldest_seconds", "kind" => kind.as_str()).set(figure(seconds));
     }
 }
 
@@ -73,14 +62,13 @@ impl Upkeep {
         let mut tx = self.db.read().await?;
         let clinics = patient::clinics(&mut tx).await?;
         drop(tx);
-        let (mut looked_at, mut waiting) = (0, WaitingGauges::default());
+        let mut looked_at = 0;
         for clinic in clinics {
             looked_at += self.catch_up(&clinic).await?;
             self.close_last_month(&clinic).await?;
             self.delete_old_deliveries(&clinic).await?;
-            waiting.add(&waiting::of_clinic(&mut self.db.read().await?, &clinic).await?);
         }
-        waiting.publish(self.clock.now());
+        publish(&waiting::of_each_clinic(&mut self.db.read().await?).await?, self.clock.now());
         let mut tx = self.db.begin("idempotency_forget").await?;
         idempotency::forget(&mut tx, self.clock.now() - IDEMPOTENCY_LIFETIME).await?;
         tx.commit().await?;

@@ -20,9 +20,11 @@ use crate::process::Service;
 pub const BUNDLE: usize = 100;
 const PATIENTS_IN_BUNDLE: usize = 200;
 
-/// The service under load.
+/// The service under load, or a peer.
 pub struct Target<'a> {
     pub address: std::net::SocketAddr,
+    /// The path of its FHIR base.
+    pub fhir: String,
     /// Absent when it was started by somebody else.
     pub service: Option<&'a Service>,
     pub watched: Watched,
@@ -144,7 +146,7 @@ pub fn load_patients(target: &Target<'_>, patients: usize) -> Result<Vec<String>
         body.clear();
         let range = first..patients.min(first + PATIENTS_IN_BUNDLE);
         body::transaction(&mut body, "Patient", range, body::patient);
-        let answer = connection.send("POST", "/fhir", &target.chart, &body)?;
+        let answer = connection.send("POST", &target.fhir, &target.chart, &body)?;
         let bundle: Bundle = serde_json::from_slice(answer.success()?)?;
         for Entry { response } in bundle.entry {
             if !response.status.starts_with('2') {
@@ -181,12 +183,13 @@ pub fn single(
     length: Duration,
 ) -> Result<Measured, Failed> {
     let seed = 1000 + connections as u64;
+    let path = format!("{}/QuestionnaireResponse", target.fhir);
     drive(target, "single PHQ-9", connections, length, 1, |connection, body: &mut Vec<u8>, i| {
         let number = i + 1;
         let patient = &patients[usize::try_from(number * 7919 + seed).unwrap_or(0) % patients.len()];
         body.clear();
         body::form(body, Form::Phq9, seed, number, patient, body::authored(number));
-        connection.send("POST", "/fhir/QuestionnaireResponse", &target.chart, body)?.success().map(|_| ())
+        connection.send("POST", &path, &target.chart, body)?.success().map(|_| ())
     })
 }
 
@@ -211,7 +214,7 @@ pub fn bundles(
             let form = if entry % 2 == 0 { Form::Phq9 } else { Form::Gad7 };
             body::form(out, form, seed, number as u64, &enrolled[who], body::begin() - days + minutes);
         });
-        let answer = connection.send("POST", "/fhir", &target.chart, body)?;
+        let answer = connection.send("POST", &target.fhir, &target.chart, body)?;
         let done = count(answer.success()?, br#""status":"2"#);
         if done == BUNDLE { Ok(()) } else { Err(format!("{done} of {BUNDLE} entries were answered with 2xx")) }
     })

@@ -7,6 +7,7 @@ mod client;
 mod drive;
 mod floor;
 mod meter;
+mod peer;
 mod process;
 mod report;
 
@@ -49,6 +50,8 @@ struct Options {
     /// The process of that service, for its processor time and memory.
     #[arg(long)]
     pid: Option<u32>,
+    #[command(flatten)]
+    peer: peer::Options,
 }
 
 fn main() -> ExitCode {
@@ -72,6 +75,7 @@ fn run(options: &Options) -> Result<(), Failed> {
         let watched = Watched { service: options.pid, postmaster: None };
         let target = Target {
             address,
+            fhir: FHIR.to_owned(),
             service: None,
             watched,
             chart: token(&binary, data, "ehr")?,
@@ -92,6 +96,13 @@ fn run(options: &Options) -> Result<(), Failed> {
             engine(options, &mut report, "PostgreSQL", &binary, data.path(), &urls, Some(server.pid()))?;
         }
     }
+    if let Some(peer) = options.peer.find()? {
+        eprintln!("{}", peer.url);
+        for measured in recording(options, &peer.target, |_| Ok(()))? {
+            report.add(&peer.url, &measured, None);
+        }
+        report.compare(&peer.url);
+    }
     println!("{report}");
     Ok(())
 }
@@ -110,6 +121,7 @@ fn engine(
     let service = Service::start(binary, data, service_url)?;
     let target = Target {
         address: service.address,
+        fhir: FHIR.to_owned(),
         service: Some(&service),
         watched: Watched { service: Some(service.pid()), postmaster },
         chart: token(binary, data, "ehr")?,
@@ -139,31 +151,50 @@ fn engine(
     Ok(())
 }
 
+/// Where the service speaks FHIR.
+const FHIR: &str = "/fhir";
+
 /// Everything that is measured, in order.
 fn stretches(options: &Options, target: &Target<'_>) -> Result<Vec<Measured>, Failed> {
+    let length = Duration::from_secs(options.seconds);
+    let mut in_care = 0;
+    let mut all = recording(options, target, |patients| {
+        eprintln!("  {} in care", patients.len());
+        in_care = patients.len();
+        drive::enroll(target, patients)
+    })?;
+    for connections in [1, 8] {
+        eprintln!("  caseload page, connections: {connections}");
+        all.push(drive::first_page(target, connections, length)?);
+    }
+    eprintln!("  the whole caseload");
+    all.push(drive::whole_caseload(target, in_care, length)?);
+    eprintln!("  the caseload page");
+    all.push(drive::caseload_page(target, in_care, length)?);
+    Ok(all)
+}
+
+/// What any FHIR server can do: take in patients, and their forms one by one and in Bundles. `prepare` is told the patients
+/// whose history the Bundles are.
+fn recording(
+    options: &Options,
+    target: &Target<'_>,
+    prepare: impl FnOnce(&[String]) -> Result<(), Failed>,
+) -> Result<Vec<Measured>, Failed> {
     let length = Duration::from_secs(options.seconds);
     let mut all = Vec::new();
     eprintln!("  {} patients", options.patients);
     let patients = drive::load_patients(target, usize::try_from(options.patients)?)?;
-    let enrolled = &patients[..(patients.len() / 5).min(2_000)];
-    eprintln!("  {} in care", enrolled.len());
-    drive::enroll(target, enrolled)?;
+    let followed = &patients[..(patients.len() / 5).min(2_000)];
+    prepare(followed)?;
     for connections in [1, 8, 32] {
         eprintln!("  single forms, connections: {connections}");
         all.push(drive::single(target, &patients, connections, length)?);
     }
     for connections in [1, 4] {
         eprintln!("  Bundles of {}, connections: {connections}", drive::BUNDLE);
-        all.push(drive::bundles(target, enrolled, connections, length)?);
+        all.push(drive::bundles(target, followed, connections, length)?);
     }
-    for connections in [1, 8] {
-        eprintln!("  caseload page, connections: {connections}");
-        all.push(drive::first_page(target, connections, length)?);
-    }
-    eprintln!("  the whole caseload");
-    all.push(drive::whole_caseload(target, enrolled.len(), length)?);
-    eprintln!("  the caseload page");
-    all.push(drive::caseload_page(target, enrolled.len(), length)?);
     Ok(all)
 }
 

@@ -24,10 +24,18 @@ const HEADER: [&str; 15] = [
     "ratio",
 ];
 
+/// Forms a second in one stretch of one engine or peer.
+struct Rate {
+    engine: String,
+    load: (String, usize),
+    forms: f64,
+}
+
 /// Collects the rows.
 #[derive(Default)]
 pub struct Report {
     rows: Vec<Vec<String>>,
+    rates: Vec<Rate>,
     notes: Vec<String>,
 }
 
@@ -40,6 +48,7 @@ impl Report {
         let units = (m.requests * m.forms_each.max(1)).max(1) as f64;
         let each = |cpu: Duration| format!("{:.3}", millis(cpu) / units);
         let forms = per_second(m.forms());
+        self.rates.push(Rate { engine: engine.to_owned(), load: (m.what.clone(), m.connections), forms });
         self.rows.push(vec![
             engine.to_owned(),
             m.what.clone(),
@@ -57,6 +66,16 @@ impl Report {
             floor.map_or_else(none, |(_, rows)| format!("{rows:.0}")),
             floor.map_or_else(none, |(floor, _)| format!("{:.2}", forms / floor)),
         ]);
+    }
+
+    /// Notes how many times as many forms each of our engines took as a peer.
+    pub fn compare(&mut self, peer: &str) {
+        for theirs in self.rates.iter().filter(|rate| rate.engine == peer && rate.forms > 0.0) {
+            for ours in self.rates.iter().filter(|rate| rate.engine != peer && rate.load == theirs.load) {
+                let ((what, connections), times) = (&ours.load, ours.forms / theirs.forms);
+                self.notes.push(format!("{what}, {connections} conn.: {} {times:.1} times {peer}", ours.engine));
+            }
+        }
     }
 
     /// Notes what was stored.

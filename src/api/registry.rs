@@ -52,6 +52,7 @@ mod audit;
 mod api_keys;
 mod webhook_deliveries;
 
+pub use caseload_export::export_episodes;
 pub use episodes::EpisodeBody;
 pub use events::StreamAdmission;
 pub use patient_matches::{MatchedRecord, PatientMatchBody, side_by_side};
@@ -59,6 +60,7 @@ pub use time::{PatientMinutes, minutes_of_month};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::App;
+pub use super::export::Format;
 
 // Enums of query parameters: utoipa finds only the types of bodies by itself.
 pub(super) use caseload::Sort;

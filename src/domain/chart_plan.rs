@@ -25,37 +25,39 @@ pub use slot::Slot;
 pub use withdrawal::resolve;
 
 /// One Task or Flag that should be in the chart, and why.
+///
+/// The fields stand in the order of their names: the digest of a delivery is of this JSON, and the first releases sorted it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkItem {
-    /// Names the cause: the same cause always has the same key, within one patient.
-    pub key: String,
-    pub resource: ChartResource,
-    /// Kind of change.
-    pub code: Code,
-    /// Desired posture.
-    pub posture: Posture,
-    pub priority: Priority,
-    pub owner: Owner,
     /// Others who are asked beside the owner; whoever acts first does it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also_for: Vec<Owner>,
-    /// The rule that asks for it.
-    pub rule: Rule,
-    /// The measure that triggered it.
-    pub instrument: Option<Instrument>,
-    /// The episode; `None` for what is independent of enrollment.
-    pub episode: Option<EpisodeId>,
-    /// Since when the cause holds.
-    pub since: NaiveDate,
+    /// Kind of change.
+    pub code: Code,
     /// When it should be done.
     pub due_on: Option<NaiveDate>,
-    /// A sentence a clinician would accept: why it should be there.
-    pub reason: String,
+    /// The episode; `None` for what is independent of enrollment.
+    pub episode: Option<EpisodeId>,
     /// The measurements behind it, latest first, as the chart names them: `QuestionnaireResponse/123`.
     pub evidence: Vec<String>,
+    /// The measure that triggered it.
+    pub instrument: Option<Instrument>,
+    /// Names the cause: the same cause always has the same key, within one patient.
+    pub key: String,
+    pub owner: Owner,
+    /// Desired posture.
+    pub posture: Posture,
+    pub priority: Priority,
+    /// A sentence a clinician would accept: why it should be there.
+    pub reason: String,
     /// Every reason of it, the most pressing first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<TaskReason>,
+    pub resource: ChartResource,
+    /// The rule that asks for it.
+    pub rule: Rule,
+    /// Since when the cause holds.
+    pub since: NaiveDate,
 }
 
 /// A work item with everything needed to write it into the chart: the payload of the outbox.

@@ -79,18 +79,19 @@ impl Finding {
 }
 
 /// One reason of a Task: several measures and rules may ask for the same.
+// The fields stand in the order of their names, as those of `WorkItem`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TaskReason {
-    /// Names the cause.
-    pub key: String,
-    /// The rule that asks for it.
-    pub rule: Rule,
-    /// The measure it speaks about.
-    pub instrument: Option<Instrument>,
     /// The episode; `null` for what is independent of enrollment.
     pub episode: Option<EpisodeId>,
-    /// Since when the cause holds.
-    pub since: NaiveDate,
+    /// The measure it speaks about.
+    pub instrument: Option<Instrument>,
+    /// Names the cause.
+    pub key: String,
     /// A sentence.
     pub reason: String,
+    /// The rule that asks for it.
+    pub rule: Rule,
+    /// Since when the cause holds.
+    pub since: NaiveDate,
 }

@@ -4,7 +4,7 @@ pub mod choice;
 pub mod row;
 
 use askama::Template;
-use axum::extract::{Query, RawQuery};
+use axum::extract::Query;
 use axum::response::Response;
 
 use super::identity;
@@ -12,6 +12,7 @@ use super::response::{ProblemPage, html};
 use super::session::Visitor;
 use super::shell::{NavSection, Shell};
 use super::staff::one_of;
+use crate::api::registry::{Format, export_episodes};
 use crate::api::request::READERS;
 use crate::domain::caseload_row::CaseloadRow;
 use crate::store::standing::caseload::{self, ROWS};
@@ -41,7 +42,7 @@ struct CaseloadPage {
     before: Option<String>,
     after: Option<String>,
     today: String,
-    /// The filters that the exports know.
+    /// The query of these rows, for the exports.
     export: String,
     /// Filter in words, for print.
     narrowed: String,
@@ -100,17 +101,28 @@ pub async fn show(visitor: Visitor, Query(choice): Query<CaseloadChoice>) -> Res
     Ok(html(&page))
 }
 
-/// The same caseload as a table for a spreadsheet: the API's.
-pub async fn csv(visitor: Visitor, RawQuery(query): RawQuery) -> Response {
-    hand_on(&visitor, "caseload.csv", query).await
+/// The rows that the page shows, of every page, as a table for a spreadsheet.
+pub async fn csv(visitor: Visitor, Query(choice): Query<CaseloadChoice>) -> Result<Response, ProblemPage> {
+    export(&visitor, &choice, Format::Csv).await
 }
 
 /// The same as a workbook.
-pub async fn xlsx(visitor: Visitor, RawQuery(query): RawQuery) -> Response {
-    hand_on(&visitor, "caseload.xlsx", query).await
+pub async fn xlsx(visitor: Visitor, Query(choice): Query<CaseloadChoice>) -> Result<Response, ProblemPage> {
+    export(&visitor, &choice, Format::Xlsx).await
 }
 
-async fn hand_on(visitor: &Visitor, name: &str, query: Option<String>) -> Response {
-    let path = query.map_or_else(|| name.to_owned(), |query| format!("{name}?{query}"));
-    visitor.pages.door.hand_on(&visitor.caller, &path, &[]).await
+async fn export(visitor: &Visitor, choice: &CaseloadChoice, format: Format) -> Result<Response, ProblemPage> {
+    visitor.caller.require(READERS)?;
+    let mut tx = visitor.pages.app.db.read().await?;
+    let mut episodes = Vec::new();
+    loop {
+        let more = caseload::found(&mut tx, visitor.clinic(), choice.asked(), choice.order(), episodes.len()).await?;
+        let is_last = more.len() < ROWS;
+        episodes.extend(more);
+        if is_last {
+            break;
+        }
+    }
+    drop(tx);
+    Ok(export_episodes(&visitor.pages.app, visitor.clinic(), &episodes, format).await?)
 }

@@ -1,4 +1,7 @@
 //! Who is served next. A person's click goes before a form, a form before a backfill; within a kind, whoever came first.
+//!
+//! Where several may write, several workers serve one queue. What is about the same as a batch that is being written waits for
+//! its commit, so commands about one patient keep their order.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,6 +10,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::Command;
 use super::job::Job;
+use super::row_keys::RowKeys;
 use crate::problem::{Category, Problem};
 
 /// How many commands share a transaction at the most; an atomic submission may have more.
@@ -51,7 +55,7 @@ impl Turn {
     }
 }
 
-/// Submissions that wait for one worker.
+/// Submissions that wait for the workers.
 pub(super) struct Queue {
     waiting: Mutex<WaitingJobs>,
     news: Notify,
@@ -63,6 +67,8 @@ struct WaitingJobs {
     /// By [`Turn`], each with its number in order of arrival.
     turns: [VecDeque<(u64, Job)>; 3],
     arrived: u64,
+    /// What is being written: the number of the batch, its clinic, and what it names.
+    running: Vec<(u64, String, RowKeys)>,
     closed: bool,
 }
 
@@ -86,21 +92,33 @@ impl Queue {
         Ok(())
     }
 
-    /// The submissions of one clinic that share the next transaction; `None` after the end.
-    pub(super) async fn next(&self) -> Option<Vec<Job>> {
+    /// The submissions of one clinic that share the next transaction, and the number to call [`Queue::done`] with; `None`
+    /// after the end.
+    pub(super) async fn next(&self) -> Option<(u64, Vec<Job>)> {
         loop {
             {
                 let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-                let batch = waiting.take();
-                if !batch.is_empty() {
+                if let Some(batch) = waiting.take() {
+                    if !waiting.is_empty() {
+                        self.news.notify_one();
+                    }
                     return Some(batch);
                 }
-                if waiting.closed {
+                if waiting.closed && waiting.is_empty() {
+                    // The other workers end too.
+                    self.news.notify_one();
                     return None;
                 }
             }
             self.news.notified().await;
         }
+    }
+
+    /// A batch was written, or not: what waited for it may go on.
+    pub(super) fn done(&self, number: u64) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.running.retain(|(running, ..)| *running != number);
+        self.news.notify_one();
     }
 
     /// Takes no more; what waits is served.
@@ -116,12 +134,47 @@ impl WaitingJobs {
         self.turns[Turn::of(&job.submission.facts) as usize].push_back((self.arrived, job));
     }
 
+    fn is_empty(&self) -> bool {
+        self.turns.iter().all(VecDeque::is_empty)
+    }
+
     /// The clinic that has waited longest is served, all that fits in order of turn. So no clinic waits for another one's
-    /// backfill, and no backfill waits for ever.
-    fn take(&mut self) -> Vec<Job> {
-        let first = self.turns.iter().filter_map(VecDeque::front).min_by_key(|(arrived, _)| *arrived);
-        let Some(clinic) = first.map(|(_, job)| job.submission.clinic.clone()) else { return Vec::new() };
+    /// backfill, and no backfill waits for ever. A clinic of which everything waits for a batch that is being written is
+    /// passed over.
+    fn take(&mut self) -> Option<(u64, Vec<Job>)> {
+        let all = self.turns.iter().flatten();
+        let mut clinics: Vec<(u64, String)> = Vec::new();
+        for (arrived, job) in all {
+            let clinic = &job.submission.clinic;
+            match clinics.iter_mut().find(|(_, known)| known == clinic) {
+                Some((first, _)) => *first = (*first).min(*arrived),
+                None => clinics.push((*arrived, clinic.clone())),
+            }
+        }
+        clinics.sort_unstable();
+        clinics.into_iter().find_map(|(_, clinic)| {
+            let batch = self.take_of(&clinic);
+            if batch.is_empty() {
+                return None;
+            }
+            let mut named = RowKeys::default();
+            for job in &batch {
+                named.extend(&job.named);
+            }
+            // A number that nothing else has: the first that waits may have been passed over.
+            self.arrived += 1;
+            self.running.push((self.arrived, clinic, named));
+            Some((self.arrived, batch))
+        })
+    }
+
+    /// What of a clinic can be written now.
+    fn take_of(&mut self, clinic: &str) -> Vec<Job> {
         let (mut batch, mut size) = (Vec::new(), 0);
+        let mut busy = RowKeys::default();
+        for (.., named) in self.running.iter().filter(|(_, of, _)| of == clinic) {
+            busy.extend(named);
+        }
         for turn in &mut self.turns {
             let limit = if batch.is_empty() { BATCH } else { BATCH.min(size + PIECE) };
             let mut is_full = false;
@@ -129,13 +182,18 @@ impl WaitingJobs {
             for (arrived, job) in turn.drain(..) {
                 let facts = job.submission.facts.len();
                 let is_ours = job.submission.clinic == clinic;
-                if is_ours && !is_full && (batch.is_empty() || size + facts <= limit) {
+                let waits = is_ours && job.named.touch(&busy);
+                if is_ours && !waits && !is_full && (batch.is_empty() || size + facts <= limit) {
                     size += facts;
                     batch.push(job);
+                    continue;
+                }
+                if waits {
+                    busy.extend(&job.named);
                 } else {
                     is_full |= is_ours;
-                    left.push_back((arrived, job));
                 }
+                left.push_back((arrived, job));
             }
             *turn = left;
         }
@@ -166,8 +224,15 @@ mod tests {
         }
     }
 
-    fn sizes(batch: &[Job]) -> Vec<(&str, usize)> {
-        batch.iter().map(|job| (job.submission.clinic.as_str(), job.submission.facts.len())).collect()
+    /// The clinic and the size of each submission of the next batch, which is written at once.
+    fn sizes(waiting: &mut WaitingJobs) -> Vec<(String, usize)> {
+        let Some((number, batch)) = waiting.take() else { return Vec::new() };
+        waiting.running.retain(|(running, ..)| *running != number);
+        batch.into_iter().map(|job| (job.submission.clinic, job.submission.facts.len())).collect()
+    }
+
+    fn of(clinic: &str, size: usize) -> (String, usize) {
+        (clinic.to_owned(), size)
     }
 
     #[test]
@@ -177,9 +242,9 @@ mod tests {
             waiting.push(job("a", vec![Command::LookedAt { patient: PatientId::default() }; PIECE]));
         }
         waiting.push(job("a", vec![click()]));
-        assert_eq!(sizes(&waiting.take()), [("a", 1), ("a", PIECE)]);
-        assert_eq!(sizes(&waiting.take()), [("a", PIECE), ("a", PIECE)]);
-        assert!(waiting.take().is_empty());
+        assert_eq!(sizes(&mut waiting), [of("a", 1), of("a", PIECE)]);
+        assert_eq!(sizes(&mut waiting), [of("a", PIECE), of("a", PIECE)]);
+        assert!(waiting.take().is_none());
     }
 
     #[test]
@@ -188,7 +253,32 @@ mod tests {
         waiting.push(job("a", vec![Command::LookedAt { patient: PatientId::default() }]));
         waiting.push(job("b", vec![click()]));
         waiting.push(job("a", vec![click()]));
-        assert_eq!(sizes(&waiting.take()), [("a", 1), ("a", 1)]);
-        assert_eq!(sizes(&waiting.take()), [("b", 1)]);
+        assert_eq!(sizes(&mut waiting), [of("a", 1), of("a", 1)]);
+        assert_eq!(sizes(&mut waiting), [of("b", 1)]);
+    }
+
+    fn about(patient: u128) -> Vec<Command> {
+        vec![Command::LookedAt { patient: PatientId(uuid::Uuid::from_u128(patient)) }]
+    }
+
+    #[test]
+    fn what_is_about_a_patient_that_is_being_written_waits_and_keeps_its_order() {
+        let mut waiting = WaitingJobs::default();
+        waiting.push(job("a", about(1)));
+        let (number, batch) = waiting.take().unwrap();
+        assert_eq!(batch.len(), 1);
+        // The third is about the patient of the second, which has to wait.
+        waiting.push(job("a", [about(1), about(2)].concat()));
+        waiting.push(job("a", about(2)));
+        waiting.push(job("a", about(3)));
+        waiting.push(job("b", about(1)));
+        let (other, batch) = waiting.take().unwrap();
+        assert_eq!(batch[0].named, RowKeys::of("a", &about(3), None));
+        assert_ne!(other, number, "each batch ends by itself");
+        waiting.running.retain(|(running, ..)| *running != other);
+        assert_eq!(sizes(&mut waiting), [of("b", 1)], "another clinic has its own patients");
+        assert!(waiting.take().is_none());
+        waiting.running.retain(|(running, ..)| *running != number);
+        assert_eq!(sizes(&mut waiting), [of("a", 2), of("a", 1)]);
     }
 }

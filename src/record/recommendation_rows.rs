@@ -1,6 +1,7 @@
 //! What case reviews recommended, written ready to list beside the fact that changed it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::NaiveDate;
 use serde_json::json;
@@ -31,7 +32,7 @@ pub fn write(set: &mut WorkingSet, context: &RecordContext<'_>, dossier: &mut Do
     for id in dossier.recommendations.keys().filter(|id| !now.contains_key(id)) {
         set.remove_recommendation(*id);
     }
-    dossier.recommendations = now;
+    dossier.recommendations = Arc::new(now);
 }
 
 fn row(patient: PatientId, one: &RecommendationDetail) -> Option<RecommendationRow> {

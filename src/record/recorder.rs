@@ -1,6 +1,5 @@
 //! The entrance of the hallway.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use tokio::sync::Notify;
@@ -16,16 +15,16 @@ use crate::store::Db;
 /// The entrance of the hallway. Cheap to clone.
 #[derive(Clone)]
 pub struct Recorder {
-    queues: Arc<Queues>,
+    entrance: Arc<Entrance>,
     journaled: Arc<Notify>,
 }
 
-/// One for each worker.
-struct Queues(Vec<Arc<Queue>>);
+/// The queue, which closes with the last recorder.
+struct Entrance(Arc<Queue>);
 
-impl Drop for Queues {
+impl Drop for Entrance {
     fn drop(&mut self) {
-        self.0.iter().for_each(|queue| queue.close());
+        self.0.close();
     }
 }
 
@@ -34,12 +33,11 @@ impl Recorder {
     pub fn start(db: &Db, zones: Zones, clock: Clock, written: Arc<Notify>) -> Self {
         let journaled: Arc<Notify> = Arc::default();
         let worker = Worker { db: db.clone(), zones: Arc::new(zones), clock, written, journaled: journaled.clone() };
-        let queues = (0..db.recorders()).map(|_| {
-            let queue = Arc::new(Queue::new());
+        let queue = Arc::new(Queue::new());
+        for _ in 0..db.recorders() {
             tokio::spawn(worker.clone().run(queue.clone()));
-            queue
-        });
-        Self { queues: Arc::new(Queues(queues.collect())), journaled }
+        }
+        Self { entrance: Arc::new(Entrance(queue)), journaled }
     }
 
     /// Notified after each commit that wrote journal entries.
@@ -78,19 +76,9 @@ impl Recorder {
         submission: Submission,
         once: Option<IdempotencyKey>,
     ) -> Result<SubmissionResult, Problem> {
-        let queue = self.queue_of(&submission.clinic);
         let (job, answer) = Job::new(submission, once);
-        queue.push(job).await?;
+        self.entrance.0.push(job).await?;
         answer.await.map_err(|_| Problem::new(Category::Unavailable, "the service is stopping"))?
-    }
-
-    /// A clinic's submissions go through one worker, which keeps their order and gathers them into few transactions.
-    fn queue_of(&self, clinic: &str) -> &Queue {
-        let mut hasher = DefaultHasher::new();
-        clinic.hash(&mut hasher);
-        let queues = &self.queues.0;
-        let many = u64::try_from(queues.len()).unwrap_or(1).max(1);
-        &queues[usize::try_from(hasher.finish() % many).unwrap_or(0)]
     }
 
     /// Records one fact.

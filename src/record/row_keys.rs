@@ -67,8 +67,59 @@ impl RowKeys {
         *self == Self::default()
     }
 
+    /// What the commands of a submission name.
+    pub fn of(clinic: &str, facts: &[Command], once: Option<&str>) -> Self {
+        let mut named = Self { once: once.map(str::to_owned).into_iter().collect(), ..Self::default() };
+        for fact in facts {
+            named.add(clinic, fact);
+        }
+        named
+    }
+
+    /// Adds what others name.
+    pub fn extend(&mut self, other: &Self) {
+        self.keys.extend(other.keys.iter().cloned());
+        self.patients.extend(&other.patients);
+        self.rows.extend(&other.rows);
+        self.episodes.extend(&other.episodes);
+        for (all, more) in [
+            (&mut self.resources, &other.resources),
+            (&mut self.deleted, &other.deleted),
+            (&mut self.conditions, &other.conditions),
+            (&mut self.tokens, &other.tokens),
+        ] {
+            for (kind, ids) in more {
+                all.entry(kind.clone()).or_default().extend(ids.iter().cloned());
+            }
+        }
+        self.items.extend(&other.items);
+        self.has_items |= other.has_items;
+        self.sources.extend(other.sources.iter().cloned());
+        self.namesakes.extend(other.namesakes.iter().cloned());
+        self.matches.extend(&other.matches);
+        self.merged.extend(other.merged.iter().cloned());
+        self.told.extend(other.told.iter().cloned());
+        self.sessions.extend(&other.sessions);
+        self.deliveries.extend(&other.deliveries);
+        self.once.extend(other.once.iter().cloned());
+    }
+
+    /// Whether commands that name this and commands that name the other may be about the same: they keep their order.
+    pub fn touch(&self, other: &Self) -> bool {
+        let by_type = |one: &ByType, two: &ByType| {
+            one.iter().any(|(kind, ids)| two.get(kind).is_some_and(|others| !ids.is_disjoint(others)))
+        };
+        !(self.keys.is_disjoint(&other.keys)
+            && self.patients.is_disjoint(&other.patients)
+            && self.episodes.is_disjoint(&other.episodes)
+            && self.matches.is_disjoint(&other.matches)
+            && self.once.is_disjoint(&other.once))
+            || by_type(&self.resources, &other.resources)
+            || by_type(&self.conditions, &other.conditions)
+    }
+
     /// Adds what a command names.
-    pub fn add(&mut self, clinic: &str, fact: &Command) {
+    fn add(&mut self, clinic: &str, fact: &Command) {
         match fact {
             Command::Arrived { arrival, condition } => self.add_arrival(clinic, arrival, condition),
             Command::Deleted { kind, id, .. } => {

@@ -1,5 +1,7 @@
 //! The end of the hallway: the plan after the fact, written beside it, and the difference put into the outbox.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -46,7 +48,7 @@ pub fn settle(
     if row_differs {
         set.update_patient(&dossier.patient);
     }
-    dossier.plan = after;
+    dossier.plan = Arc::new(after);
     set.plan_anew(dossier.patient.id);
     set.put(dossier);
     Ok(())
@@ -102,7 +104,7 @@ fn write_ledger(
             LedgerRow::New(key) => (key, None),
         };
         kept.push(key.clone());
-        let mut intent = intent(context, dossier, desired, &key, known.map(|i| &dossier.ledger[i]));
+        let mut intent = intent(context, dossier, desired, &key, known.map(|i| &*dossier.ledger[i]));
         intent.desired.key.clone_from(&key);
         let digest = digest(&intent);
         if known.is_some_and(|i| dossier.ledger[i].digest == digest && dossier.ledger[i].posture == Posture::Open) {
@@ -112,7 +114,7 @@ fn write_ledger(
         let id = before
             .as_ref()
             .map_or_else(|| id_of(context.clinic, &["delivery", &patient.to_string(), &key]), |before| before.id);
-        dossier.ledger.push(outbox::LedgerEntry {
+        dossier.ledger.push(Arc::new(outbox::LedgerEntry {
             patient_id: patient,
             key,
             id,
@@ -123,7 +125,7 @@ fn write_ledger(
             digest: digest.clone(),
             intent: serde_json::to_string(&intent).ok(),
             created_at: before.map_or(context.now, |before| before.created_at),
-        });
+        }));
         set.plan(PlannedDelivery { patient, id, intent, digest });
     }
     for entry in &mut dossier.ledger {
@@ -142,6 +144,7 @@ fn write_ledger(
         intent.ended_on = Some(context.today);
         intent.ended_because = Some(reason);
         let digest = digest(&intent);
+        let entry = Arc::make_mut(entry);
         (entry.posture, entry.digest, entry.intent) = (posture, digest.clone(), None);
         set.plan(PlannedDelivery { patient, id: entry.id, intent, digest });
     }
@@ -217,18 +220,13 @@ fn intent(
 
 /// What makes an intent another one. Not the rule set's version: the same Task under new rules is not written again.
 fn digest(intent: &WriteIntent) -> String {
-    let mut said = vec![
-        json!(intent.identifier),
-        json!(intent.patient),
-        json!(intent.desired),
-        json!(intent.owner_display),
-        json!(intent.ended_because),
-    ];
-    if !intent.also_for_display.is_empty() {
-        said.push(json!(intent.also_for_display));
-    }
-    let said = Value::Array(said);
-    let hash = Sha256::digest(said.to_string());
+    let said = (&intent.identifier, &intent.patient, &intent.desired, &intent.owner_display, &intent.ended_because);
+    let text = if intent.also_for_display.is_empty() {
+        serde_json::to_string(&said)
+    } else {
+        serde_json::to_string(&(said.0, said.1, said.2, said.3, said.4, &intent.also_for_display))
+    };
+    let hash = Sha256::digest(text.unwrap_or_default());
     hex::encode(&hash[..16])
 }
 
@@ -307,4 +305,44 @@ fn standing_changes(was: Option<&Standing>, now: &Standing) -> serde_json::Map<S
         changes.insert("findings_closed".into(), json!(closed));
     }
     changes
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::finding::{Rule, TaskReason};
+    use crate::domain::task::{ChartResource, Code, Priority};
+
+    use super::*;
+
+    /// Digests are stored: another text for the same intent would write everything into the chart again.
+    #[test]
+    fn what_a_digest_is_of_is_sorted_by_name() {
+        let (since, rule) = (chrono::NaiveDate::default(), Rule::SafetyItem9);
+        let reason = TaskReason {
+            episode: None,
+            instrument: None,
+            key: "safety:1".to_owned(),
+            reason: "because".to_owned(),
+            rule,
+            since,
+        };
+        let item = WorkItem {
+            also_for: vec![Owner::PrimaryCareProvider],
+            code: Code::SafetyAssessment,
+            due_on: None,
+            episode: None,
+            evidence: vec!["QuestionnaireResponse/1".to_owned()],
+            instrument: None,
+            key: "safety:1".to_owned(),
+            owner: Owner::CareManager,
+            posture: Posture::Open,
+            priority: Priority::Stat,
+            reason: "because".to_owned(),
+            reasons: vec![reason],
+            resource: ChartResource::Task,
+            rule,
+            since,
+        };
+        assert_eq!(serde_json::to_string(&item).unwrap(), json!(item).to_string());
+    }
 }

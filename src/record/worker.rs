@@ -21,7 +21,7 @@ use crate::store::{Db, WriteTx, rule_set};
 /// How often a batch is tried that the database undid.
 const TRIES: u32 = 6;
 
-/// State of a recorder's worker.
+/// State of a recorder's workers.
 #[derive(Clone)]
 pub(super) struct Worker {
     pub(super) db: Db,
@@ -51,10 +51,11 @@ type Answers = Vec<Result<SubmissionResult, Problem>>;
 
 impl Worker {
     pub(super) async fn run(self, queue: Arc<Queue>) {
-        while let Some(batch) = queue.next().await {
+        while let Some((number, batch)) = queue.next().await {
             let size: usize = batch.iter().map(|job| job.submission.facts.len()).sum();
             metrics::histogram!("cocm_record_batch_facts").record(f64::from(u32::try_from(size).unwrap_or(u32::MAX)));
             let answers = self.answers(&batch).await;
+            queue.done(number);
             for (job, answer) in batch.into_iter().zip(answers) {
                 // Nobody waits any more: the client is gone, what it sent is stored.
                 let _ = job.reply.send(answer);
@@ -172,8 +173,7 @@ impl Batch<'_> {
     async fn run(&mut self, context: &RecordContext<'_>, jobs: &[&Job]) -> Result<Answers, Problem> {
         let mut named = RowKeys::default();
         for job in jobs {
-            named.once.extend(job.once.as_ref().map(|once| once.key.clone()));
-            job.submission.facts.iter().for_each(|fact| named.add(context.clinic, fact));
+            named.extend(&job.named);
         }
         self.set.gather(self.tx, context, &named).await?;
         let mut answers = Vec::with_capacity(jobs.len());

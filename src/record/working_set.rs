@@ -42,7 +42,7 @@ use crate::store::quarantine::QuarantineRecord;
 use crate::store::resource::Resource;
 use crate::store::review_session::{ReviewSession, SessionReview};
 use crate::store::{episode, journal, recommendation};
-use table::Table;
+use table::{Table, Undo};
 
 /// The command is applied again when what is missing is here: nobody sees this.
 fn not_gathered() -> Problem {
@@ -50,6 +50,7 @@ fn not_gathered() -> Problem {
 }
 
 /// The rows of one transaction in one clinic.
+#[derive(Default)]
 pub struct WorkingSet {
     clinic: String,
     now: DateTime<Utc>,
@@ -131,71 +132,36 @@ pub struct UndoMark {
 
 impl WorkingSet {
     pub fn new(clinic: &str, now: DateTime<Utc>, rules: RuleSet) -> Self {
-        Self {
-            clinic: clinic.to_owned(),
-            now,
-            rules,
-            missing: RowKeys::default(),
-            patients: Table::default(),
-            keys: HashMap::new(),
-            key_changes: Table::default(),
-            links: HashMap::new(),
-            namesakes: HashMap::new(),
-            matches: Table::default(),
-            merged: HashMap::new(),
-            dossiers: Table::default(),
-            planned_anew: BTreeSet::new(),
-            resources: Table::default(),
-            completions: Table::default(),
-            carriers: HashMap::new(),
-            carrier_changes: Table::default(),
-            measurements: Table::default(),
-            items: Table::default(),
-            items_read: HashSet::new(),
-            members: Table::default(),
-            members_read: HashSet::new(),
-            panels_read: HashSet::new(),
-            episodes: Table::default(),
-            entered_by: BTreeMap::new(),
-            recommendations: Table::default(),
-            planned: Table::default(),
-            quarantined: Table::default(),
-            arrived: Table::default(),
-            facts: Vec::new(),
-            told: HashMap::new(),
-            sessions: HashMap::new(),
-            deliveries: HashMap::new(),
-            sightings: Vec::new(),
-            joined: Vec::new(),
-            answers: Table::default(),
-            lines: Vec::new(),
-            delivers: false,
-            forgotten: 0,
-        }
+        Self { clinic: clinic.to_owned(), now, rules, ..Self::default() }
+    }
+
+    /// Every table that commands change.
+    fn tables(&mut self) -> [&mut dyn Undo; 16] {
+        [
+            &mut self.patients,
+            &mut self.key_changes,
+            &mut self.matches,
+            &mut self.dossiers,
+            &mut self.resources,
+            &mut self.completions,
+            &mut self.carrier_changes,
+            &mut self.measurements,
+            &mut self.items,
+            &mut self.members,
+            &mut self.episodes,
+            &mut self.recommendations,
+            &mut self.planned,
+            &mut self.quarantined,
+            &mut self.arrived,
+            &mut self.answers,
+        ]
     }
 
     /// A point to return to.
-    pub fn mark(&self) -> UndoMark {
+    pub fn mark(&mut self) -> UndoMark {
         UndoMark {
             forgotten: self.forgotten,
-            tables: [
-                self.patients.mark(),
-                self.key_changes.mark(),
-                self.dossiers.mark(),
-                self.resources.mark(),
-                self.carrier_changes.mark(),
-                self.measurements.mark(),
-                self.items.mark(),
-                self.episodes.mark(),
-                self.recommendations.mark(),
-                self.planned.mark(),
-                self.quarantined.mark(),
-                self.arrived.mark(),
-                self.answers.mark(),
-                self.matches.mark(),
-                self.completions.mark(),
-                self.members.mark(),
-            ],
+            tables: self.tables().map(|table| table.mark()),
             facts: self.facts.len(),
             sightings: self.sightings.len(),
             joined: self.joined.len(),
@@ -209,24 +175,9 @@ impl WorkingSet {
         if mark.forgotten != self.forgotten {
             return false;
         }
-        let [patients, keys, dossiers, resources, carriers, measurements, items, rest @ ..] = mark.tables;
-        let [episodes, recommendations, planned, quarantined, arrived, answers, matches, completions, members] = rest;
-        self.patients.take_back(patients);
-        self.key_changes.take_back(keys);
-        self.dossiers.take_back(dossiers);
-        self.resources.take_back(resources);
-        self.carrier_changes.take_back(carriers);
-        self.measurements.take_back(measurements);
-        self.items.take_back(items);
-        self.episodes.take_back(episodes);
-        self.recommendations.take_back(recommendations);
-        self.planned.take_back(planned);
-        self.quarantined.take_back(quarantined);
-        self.arrived.take_back(arrived);
-        self.answers.take_back(answers);
-        self.matches.take_back(matches);
-        self.completions.take_back(completions);
-        self.members.take_back(members);
+        for (table, mark) in self.tables().into_iter().zip(mark.tables) {
+            table.take_back(mark);
+        }
         self.facts.truncate(mark.facts);
         self.sightings.truncate(mark.sightings);
         self.joined.truncate(mark.joined);

@@ -19,6 +19,7 @@ macro_rules! is_searched {
 pub mod caseload;
 pub mod doctor;
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -365,6 +366,24 @@ pub async fn by_attention(
     )
     .inspect(|rows| note(rows.iter().map(|s| s.patient_id)))
     .map_err(failed)
+}
+
+static OF_EPISODES: LazyLock<Texts> = LazyLock::new(|| {
+    let head = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM standing s JOIN patient p ON p.clinic_id = s.clinic_id AND p.id = s.patient_id
+         WHERE s.clinic_id = $1 AND s.episode_id IN"
+    );
+    Texts::list(head, 2, "")
+});
+
+/// The standings of these episodes, in their order.
+pub async fn of_episodes(tx: &mut ReadTx, clinic: &str, episodes: &[EpisodeId]) -> Result<Vec<StandingRow>, Problem> {
+    let rows = fetch_listed!(tx, StandingRow, OF_EPISODES, episodes, clinic);
+    note(rows.iter().map(|row| row.patient_id));
+    let mut read: HashMap<EpisodeId, StandingRow> = rows.into_iter().map(|row| (row.episode_id, row)).collect();
+    Ok(episodes.iter().filter_map(|episode| read.remove(episode)).collect())
 }
 
 /// A page of the caseload by name: (name, episode).

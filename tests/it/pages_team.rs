@@ -127,6 +127,28 @@ async fn the_month_says_which_codes_the_minutes_suggest_and_what_is_missing() {
     browser.get("/month.csv?month=soon").await.expect(400);
 }
 
+#[tokio::test]
+async fn an_export_is_exactly_what_the_page_shows() {
+    let world = World::on("2026-03-16").await;
+    for (id, family, on) in [("a", "Byron", "2026-01-05"), ("b", "Hopper", "2026-03-10"), ("c", "Curie", "2026-01-05")]
+    {
+        let patient = world.patient(id, family).await;
+        world.enroll(&patient, on).await;
+        world.phq9(&patient, on, if id == "c" { 8 } else { 18 }).await;
+    }
+    let browser = Browser::as_role(&world.app, "care_manager").await;
+    for query in ["", "?finding=measure_due&sort=name", "?finding=for_review", "?sort=name", "?q=byron&sort=week"] {
+        let page = browser.get(&format!("/caseload{query}")).await.expect(200).text;
+        let link = page.split("href=\"/caseload.csv").nth(1).unwrap().split('"').next().unwrap().replace("&#38;", "&");
+        let file = browser.get(&format!("/caseload.csv{link}")).await.expect(200).text;
+        let exported: Vec<&str> = file.lines().skip(1).map(|line| line.split(',').next().unwrap()).collect();
+        let rows = page.split("<th scope=\"row\"").skip(1).map(|row| row.split("\">").nth(2).unwrap());
+        let shown: Vec<&str> = rows.map(|name| name.split('<').next().unwrap()).collect();
+        assert_eq!(exported, shown, "{query}");
+    }
+    Browser::of(&world.app).get("/caseload.csv").await.expect(303);
+}
+
 #[rstest]
 #[tokio::test]
 async fn a_person_is_found_by_any_part_of_the_name_and_by_number(

@@ -168,3 +168,22 @@ async fn what_is_rolled_back_or_dropped_was_never_there(#[values(Engine::Sqlite,
         assert_eq!(find(&mut tx, "demo", key).await.unwrap().is_some(), there, "{key}");
     }
 }
+
+#[tokio::test]
+async fn a_checkpoint_copies_a_large_log_into_the_file_beside_a_writer() {
+    let Some(database) = Database::on(Engine::Sqlite).await else { return };
+    let db = database.open().await;
+    let size = || std::fs::metadata(database.folder.path().join("registry.db")).unwrap().len();
+    sql(&db, "CREATE TABLE filler (body BLOB)").await;
+    db.checkpoint().await.unwrap();
+    let before = size();
+    // 20 MB are some 5,000 pages: fewer than SQLite copies by itself.
+    sql(&db, "INSERT INTO filler VALUES (randomblob(20000000))").await;
+    assert_eq!(size(), before);
+    let writing = db.begin("test").await.unwrap();
+    db.checkpoint().await.unwrap();
+    assert!(size() > before + 19_000_000, "{before} {}", size());
+    writing.rollback().await.unwrap();
+    let left = count(&db, "SELECT COUNT(*) FROM filler").await;
+    assert_eq!(left, 1);
+}

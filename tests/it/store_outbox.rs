@@ -8,10 +8,11 @@ use cocm_registry::domain::rules::RuleSet;
 use cocm_registry::domain::standing::Standing;
 use cocm_registry::domain::story::{PatientStatus as Person, Story};
 use cocm_registry::domain::task::{ChartResource, Code, Owner, Posture, Priority};
+use cocm_registry::domain::waiting::WaitingKind;
 use cocm_registry::id::PatientId;
 use cocm_registry::store::outbox::{self, DeliveryAttempt, DeliveryFilter, DeliveryState, Lane, Settlement};
 use cocm_registry::store::patient::{self, Patient};
-use cocm_registry::store::{Db, WriteTx, standing};
+use cocm_registry::store::{Db, WriteTx, standing, waiting};
 use rstest::rstest;
 use uuid::Uuid;
 
@@ -355,4 +356,38 @@ async fn the_caseload_is_paged_without_gaps_in_either_order(
     let again = standing_of(1, "2026-03-02");
     standing::put(&mut tx, CLINIC, id(1), row("Ada", (None, None), &again), monday()).await.unwrap();
     assert_eq!(standing::by_name(&mut tx, CLINIC, &filter, None, 99).await.unwrap().len(), 30);
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_waits_is_counted_for_all_clinics_at_once(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let Some(database) = Database::on(engine).await else { return };
+    let db = database.open().await;
+    let mut tx = db.begin("test").await.unwrap();
+    planned(&mut tx, id(1), "a", Priority::Routine).await;
+    planned(&mut tx, id(2), "b", Priority::Routine).await;
+    planned(&mut tx, id(3), "c", Priority::Routine).await;
+    let other = intent("d", Priority::Stat);
+    outbox::plan(&mut tx, OTHER, id(4), Uuid::new_v5(&Uuid::NAMESPACE_OID, b"d"), &other, "d", minutes(1))
+        .await
+        .unwrap();
+    for lane in claim(&mut tx, 11, monday()).await {
+        let refused = Settlement { state: DeliveryState::Parked, written: false, ..written(1) };
+        let key = outbox::pending(&mut tx, CLINIC, lane.patient_id, monday()).await.unwrap().remove(0).key;
+        let result = if key == "a" { written(1) } else { refused };
+        if key != "c" {
+            assert!(outbox::settle(&mut tx, &lane, &key, &result, minutes(2)).await.unwrap());
+        }
+    }
+    let all = waiting::of_each_clinic(&mut tx).await.unwrap();
+    let of = |clinic: &str, kind| {
+        let work = all.iter().find(|work| work.clinic_id == clinic && work.kind == kind);
+        work.map(|work| (work.count, work.since))
+    };
+    assert_eq!(of(CLINIC, WaitingKind::SafetyAnswers), Some((3, Some(monday()))));
+    assert_eq!(of(CLINIC, WaitingKind::Deliveries), Some((1, Some(monday()))));
+    assert_eq!(of(CLINIC, WaitingKind::RefusedDeliveries), Some((1, Some(minutes(2)))));
+    assert_eq!(of(OTHER, WaitingKind::SafetyAnswers), Some((1, Some(minutes(1)))));
+    assert_eq!(of(OTHER, WaitingKind::RefusedDeliveries), None);
+    assert_eq!(of(CLINIC, WaitingKind::Quarantine), None);
 }

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use super::caseload::Sort;
 use super::responses::{ReadErrors, Workbook};
 use crate::api::App;
-use crate::api::export::{Cell, Column, Format, PAGE, RowSource, column, export, whole};
+use crate::api::export::{Cell, Column, CompleteRows, Format, PAGE, RowSource, column, export, whole};
 use crate::api::request::{READERS, RequestContext, RequiredText, StrictQuery, words};
 use crate::domain::attention::{QueuePlace, reasons};
 use crate::domain::episode::Phase;
@@ -23,7 +23,7 @@ use crate::domain::target::MeasureSummary;
 use crate::id::{EpisodeId, PatientId};
 use crate::problem::Problem;
 use crate::store::standing::{self, AttentionKey, StandingFilter, StandingRow};
-use crate::store::{Db, patient};
+use crate::store::{Db, ReadTx, patient};
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(caseload_csv)).routes(routes!(caseload_xlsx))
@@ -172,18 +172,42 @@ impl RowSource for Caseload {
                 rows
             }
         };
-        let ids: BTreeSet<PatientId> = rows.iter().map(|row| row.patient_id).collect();
-        let ids: Vec<PatientId> = ids.into_iter().collect();
-        let mut persons: HashMap<PatientId, Person> = HashMap::with_capacity(ids.len());
-        for patient in patient::find_each(&mut tx, &self.clinic, &ids).await? {
-            persons.entry(patient.id).or_default().birth_date = patient.birth_date;
-        }
-        for (id, key) in patient::keys_of_each(&mut tx, &self.clinic, &ids).await? {
-            persons.entry(id).or_default().identifiers.extend(key.contains('|').then_some(key));
-        }
-        let nobody = Person::default();
-        rows.into_iter().map(|row| line(persons.get(&row.patient_id).unwrap_or(&nobody), row, self.today)).collect()
+        lines(&mut tx, &self.clinic, rows, self.today).await
     }
+}
+
+/// Exactly these episodes, in their order: the rows of a page whose filter the API does not know.
+pub async fn export_episodes(
+    app: &App,
+    clinic: &str,
+    episodes: &[EpisodeId],
+    format: Format,
+) -> Result<Response, Problem> {
+    let today = app.clock.today(app.zones.of(clinic));
+    let mut tx = app.db.read().await?;
+    let rows = standing::of_episodes(&mut tx, clinic, episodes).await?;
+    let lines = lines(&mut tx, clinic, rows, today).await?;
+    drop(tx);
+    export(format, &format!("caseload-{today}"), COLUMNS, CompleteRows::of(lines)).await
+}
+
+async fn lines(
+    tx: &mut ReadTx,
+    clinic: &str,
+    rows: Vec<StandingRow>,
+    today: NaiveDate,
+) -> Result<Vec<Vec<Cell>>, Problem> {
+    let ids: BTreeSet<PatientId> = rows.iter().map(|row| row.patient_id).collect();
+    let ids: Vec<PatientId> = ids.into_iter().collect();
+    let mut persons: HashMap<PatientId, Person> = HashMap::with_capacity(ids.len());
+    for patient in patient::find_each(tx, clinic, &ids).await? {
+        persons.entry(patient.id).or_default().birth_date = patient.birth_date;
+    }
+    for (id, key) in patient::keys_of_each(tx, clinic, &ids).await? {
+        persons.entry(id).or_default().identifiers.extend(key.contains('|').then_some(key));
+    }
+    let nobody = Person::default();
+    rows.into_iter().map(|row| line(persons.get(&row.patient_id).unwrap_or(&nobody), row, today)).collect()
 }
 
 /// What a line says about the patient, beside the standing.

@@ -1,5 +1,7 @@
 //! `GET safety-concerns?state=`
 
+use std::collections::{BTreeSet, HashMap};
+
 use axum::Json;
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -17,8 +19,10 @@ use crate::api::request::{READERS, RequestContext, StrictQuery};
 use crate::domain::finding::Rule;
 use crate::domain::rules::RuleSet;
 use crate::domain::safety::{Concern, ConcernState, Escalation, concerns};
+use crate::domain::story::Story;
 use crate::domain::task::Priority;
 use crate::domain::timeliness::{WaitingTime, to_assessment};
+use crate::id::PatientId;
 use crate::problem::Problem;
 use crate::record::local_midnight;
 use crate::store::outbox::DeliveryState;
@@ -156,21 +160,22 @@ async fn open_concerns(
     let after: Option<OpenPosition> = paging.after()?;
     let mut tasks = safety::open(tx, ask.clinic(), MOST).await?;
     tasks.sort_by_key(|task| (task.intent.desired.due_on, task.id));
+    let place = |task: &SafetyTask| (task.intent.desired.due_on, task.id);
+    if let Some((due_on, id, _)) = &after {
+        tasks.retain(|task| place(task) >= (*due_on, *id));
+    }
+    // Each has at least one concern, but for the first, whose concerns may all be on the page before.
+    tasks.truncate(usize::try_from(limit).unwrap_or(0).saturating_add(2));
+    let stories = stories_of(tx, ask, &tasks).await?;
     let mut found: Vec<(OpenPosition, ConcernBody)> = Vec::new();
     for task in tasks {
-        let place = (task.intent.desired.due_on, task.id);
-        if after.as_ref().is_some_and(|(due_on, id, _)| place < (*due_on, *id)) {
-            continue;
-        }
-        for concern in concerns_of(tx, ask, rules, &task, ConcernState::Open).await? {
+        for concern in concerns_of(&stories, ask, rules, &task, ConcernState::Open) {
             let key = concern.as_ref().map_or_else(|| task.key.clone(), |concern| concern.key.clone());
-            let position = (place.0, place.1, key);
+            let (due_on, id) = place(&task);
+            let position = (due_on, id, key);
             if after.as_ref().is_none_or(|after| position > *after) {
                 found.push((position, body(ask, ConcernState::Open, &task, concern)));
             }
-        }
-        if i64::try_from(found.len()).unwrap_or(i64::MAX) > limit {
-            break;
         }
     }
     Ok(page(found, limit, |(position, _)| position.clone(), |(_, body)| body))
@@ -185,30 +190,42 @@ async fn assessed_concerns(
     let limit = paging.limit()?;
     let rows = safety::assessed(tx, ask.clinic(), paging.after()?, limit + 1).await?;
     let tasks = page(rows, limit, latest_first, |row| row);
+    let stories = stories_of(tx, ask, &tasks.items).await?;
     let mut items = Vec::with_capacity(tasks.items.len());
     for task in tasks.items {
-        for concern in concerns_of(tx, ask, rules, &task, ConcernState::Assessed).await? {
+        for concern in concerns_of(&stories, ask, rules, &task, ConcernState::Assessed) {
             items.push(body(ask, ConcernState::Assessed, &task, concern));
         }
     }
     Ok(Page { items, next: tasks.next })
 }
 
-/// What the story says about the causes of a Task; one `None` where no answer stands any more.
-async fn concerns_of(
+/// The stories of the patients of some Tasks, in a few statements however many they are.
+async fn stories_of(
     tx: &mut ReadTx,
+    ask: &RequestContext,
+    tasks: &[SafetyTask],
+) -> Result<HashMap<PatientId, Story>, Problem> {
+    let ids: BTreeSet<PatientId> = tasks.iter().map(|task| task.patient_id).collect();
+    let patients = patient::find_each(tx, ask.clinic(), &ids.into_iter().collect::<Vec<_>>()).await?;
+    let stories = story::of_each(tx, ask.clinic(), &patients).await?;
+    Ok(patients.iter().map(|patient| patient.id).zip(stories).collect())
+}
+
+/// What the story says about the causes of a Task; one `None` where no answer stands any more.
+fn concerns_of(
+    stories: &HashMap<PatientId, Story>,
     ask: &RequestContext,
     rules: &RuleSet,
     task: &SafetyTask,
     state: ConcernState,
-) -> Result<Vec<Option<Concern>>, Problem> {
-    let Some(row) = patient::find(tx, ask.clinic(), task.patient_id).await? else { return Ok(vec![None]) };
-    let story = story::of(tx, ask.clinic(), &row).await?;
+) -> Vec<Option<Concern>> {
     let keys = task.intent.desired.reason_keys();
     let is_of = |concern: &Concern| concern.key == task.key || keys.contains(&concern.key);
-    let all = concerns(&story, rules, ask.today()).into_iter();
+    let story = stories.get(&task.patient_id).into_iter();
+    let all = story.flat_map(|story| concerns(story, rules, ask.today()));
     let found: Vec<Option<Concern>> = all.filter(|c| c.state == state && is_of(c)).map(Some).collect();
-    Ok(if found.is_empty() { vec![None] } else { found })
+    if found.is_empty() { vec![None] } else { found }
 }
 
 fn body(ask: &RequestContext, state: ConcernState, task: &SafetyTask, concern: Option<Concern>) -> ConcernBody {

@@ -258,20 +258,9 @@ impl CaseloadChoice {
         COLUMNS.iter().map(heading).collect()
     }
 
-    /// The filters as the API's exports know them: of the findings only single rules.
+    /// The query of these rows, on every page: an export is what is shown.
     pub fn for_export(&self) -> String {
-        let rule = if self.finding.parse::<Rule>().is_ok() { self.finding.as_str() } else { "" };
-        let status = if self.status.parse::<Phase>().is_ok() { self.status.as_str() } else { "" };
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        for (name, value) in
-            [("q", self.q.trim()), ("care_manager", self.care_manager.trim()), ("status", status), ("finding", rule)]
-        {
-            if !value.is_empty() {
-                query.append_pair(name, value);
-            }
-        }
-        let query = query.finish();
-        if query.is_empty() { query } else { format!("?{query}") }
+        self.with("page", "1").trim_start_matches("/caseload").trim_end_matches('?').to_owned()
     }
 
     /// In words, for print.

@@ -1,6 +1,7 @@
 //! Reading what commands name, a set at a time.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -123,9 +124,9 @@ impl WorkingSet {
             self.episodes.gathered(stored.episode.id, Some(stored.clone()));
         }
         let stories = story::of_each_with(tx, &self.clinic, &patients, episodes).await?;
-        let mut ledgers: HashMap<PatientId, Vec<outbox::LedgerEntry>> = HashMap::new();
+        let mut ledgers: HashMap<PatientId, Vec<Arc<outbox::LedgerEntry>>> = HashMap::new();
         for entry in outbox::of_each(tx, &self.clinic, &ids).await? {
-            ledgers.entry(entry.patient_id).or_default().push(entry);
+            ledgers.entry(entry.patient_id).or_default().push(Arc::new(entry));
         }
         let mut listed: HashMap<PatientId, BTreeMap<Uuid, recommendation::RecommendationRow>> = HashMap::new();
         for row in recommendation::of_each(tx, &self.clinic, &in_care).await? {
@@ -134,8 +135,8 @@ impl WorkingSet {
         for (patient, story) in patients.into_iter().zip(stories) {
             let dossier = Dossier {
                 ledger: ledgers.remove(&patient.id).unwrap_or_default(),
-                recommendations: listed.remove(&patient.id).unwrap_or_default(),
-                plan: plan(&story, context.rules, context.today),
+                recommendations: Arc::new(listed.remove(&patient.id).unwrap_or_default()),
+                plan: Arc::new(plan(&story, context.rules, context.today)),
                 patient,
                 story,
             };

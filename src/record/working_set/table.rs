@@ -86,27 +86,36 @@ impl<K: Ord + Clone, V> Table<K, V> {
         self.replaced.push((key, before));
     }
 
-    /// A point to return to.
-    pub fn mark(&self) -> usize {
-        self.replaced.len()
-    }
-
-    /// Takes back every change since a mark.
-    pub fn take_back(&mut self, mark: usize) {
-        for (key, before) in self.replaced.drain(mark..).rev() {
-            match before {
-                Some(row) => self.rows.insert(key, row),
-                None => self.rows.remove(&key),
-            };
-        }
-    }
-
     /// What has to be written, in order of key.
     pub fn differences(&self) -> impl Iterator<Item = (&K, Difference<'_, V>)> {
         self.rows.iter().filter(|(_, row)| row.differs).filter_map(|(key, row)| {
             let now = row.now.as_ref()?;
             Some((key, if row.is_stored { Difference::Other(now) } else { Difference::New(now) }))
         })
+    }
+}
+
+/// Changes that can be taken back.
+pub trait Undo {
+    /// A point to return to.
+    fn mark(&self) -> usize;
+
+    /// Takes back every change since a mark.
+    fn take_back(&mut self, mark: usize);
+}
+
+impl<K: Ord + Clone, V> Undo for Table<K, V> {
+    fn mark(&self) -> usize {
+        self.replaced.len()
+    }
+
+    fn take_back(&mut self, mark: usize) {
+        for (key, before) in self.replaced.drain(mark..).rev() {
+            match before {
+                Some(row) => self.rows.insert(key, row),
+                None => self.rows.remove(&key),
+            };
+        }
     }
 }
 

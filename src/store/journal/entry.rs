@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -161,23 +161,22 @@ impl JournalEntry {
 /// The patient is left out: facts move with a merge. [`super::checked`] finds a fact by its patient, and so finds one that was moved
 /// otherwise.
 pub fn digest(fact: &EventRow) -> String {
-    let columns = json!([
+    digest_of(&(
         fact.id,
         fact.episode_id,
-        fact.kind,
+        &fact.kind,
         i32::from(fact.is_care),
         fact.happened_on,
         fact.happened_at.timestamp_micros(),
-        fact.outcome,
+        &fact.outcome,
         fact.minutes,
-        fact.body.0,
-        fact.changes.0,
+        &fact.body.0,
+        &fact.changes.0,
         fact.recorded_at.timestamp_micros(),
-        fact.recorded_by,
-    ]);
-    digest_of(&columns)
+        &fact.recorded_by,
+    ))
 }
 
-pub(super) fn digest_of(columns: &Value) -> String {
-    hex::encode(&Sha256::digest(columns.to_string()))
+pub(super) fn digest_of(columns: &impl Serialize) -> String {
+    hex::encode(&Sha256::digest(serde_json::to_string(columns).unwrap_or_default()))
 }
