@@ -110,7 +110,7 @@ impl Intake {
         arrival: Arrival,
         condition: Condition,
     ) -> Result<Recorded, Problem> {
-        self.recorder.one(clinic, by, Command::Arrived { arrival: Box::new(arrival), condition }).await
+        self.recorder.one(clinic, by, Command::StoreResource { arrival: Box::new(arrival), condition }).await
     }
 
     /// Takes in that a resource was deleted; answers after the commit.
@@ -125,7 +125,7 @@ impl Intake {
         id: String,
         if_match: Option<i64>,
     ) -> Result<Recorded, Problem> {
-        self.recorder.one(clinic, by, Command::Deleted { kind, id, if_match }).await
+        self.recorder.one(clinic, by, Command::DeleteResource { kind, id, if_match }).await
     }
 
     /// Takes several facts in, all or nothing if `atomic`; answers after the commit.
@@ -136,9 +136,9 @@ impl Intake {
         &self,
         clinic: &str,
         by: &str,
-        facts: Vec<Command>,
+        commands: Vec<Command>,
         atomic: bool,
     ) -> Result<Vec<Result<Recorded, Problem>>, Problem> {
-        self.recorder.record(Submission { clinic: clinic.to_owned(), by: by.to_owned(), facts, atomic }).await
+        self.recorder.record(Submission { clinic: clinic.to_owned(), by: by.to_owned(), commands, atomic }).await
     }
 }

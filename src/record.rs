@@ -84,29 +84,31 @@ struct RecordContext<'a> {
 }
 
 /// Lets one command change what is known.
-fn apply(set: &mut WorkingSet, context: &RecordContext<'_>, fact: &Command) -> Result<Applied, Problem> {
-    match fact {
-        Command::Arrived { arrival, condition } => return resource_arrival::arrived(set, context, arrival, condition),
-        Command::MatchDecided { id, decision, reason } => {
+fn apply(set: &mut WorkingSet, context: &RecordContext<'_>, command: &Command) -> Result<Applied, Problem> {
+    match command {
+        Command::StoreResource { arrival, condition } => {
+            return resource_arrival::arrived(set, context, arrival, condition);
+        }
+        Command::DecideMatch { id, decision, reason } => {
             return patient_match::decided(set, context, (*id, *decision), reason);
         }
-        Command::Deleted { kind, id, if_match } => resource_arrival::deleted(set, context, *kind, id, *if_match),
-        Command::Enrolled { whom, episode, fit } => care_entry::enrolled(set, context, whom, episode, fit.as_deref()),
-        Command::Amended { episode, amendment, if_match } => {
+        Command::DeleteResource { kind, id, if_match } => resource_arrival::deleted(set, context, *kind, id, *if_match),
+        Command::Enroll { whom, episode, fit } => care_entry::enrolled(set, context, whom, episode, fit.as_deref()),
+        Command::AmendEpisode { episode, amendment, if_match } => {
             amend::amended(set, context, *episode, amendment, *if_match)
         }
-        Command::Cared { episode, on, at, care, if_match } => {
+        Command::RecordCare { episode, on, at, care, if_match } => {
             care_entry::cared(set, context, *episode, (*on, *at), care, *if_match)
         }
-        Command::OfPatient { patient, at, care } => care_entry::of_patient(set, context, *patient, *at, care),
-        Command::Measured { patient, instrument, taken, answers, taken_by, language } => {
+        Command::RecordPatientCare { patient, at, care } => care_entry::of_patient(set, context, *patient, *at, care),
+        Command::RecordMeasurement { patient, instrument, taken, answers, taken_by, language } => {
             let said = (taken_by.as_deref(), language.as_deref());
             care_entry::measured(set, context, *patient, (*instrument, *taken, answers), said)
         }
-        Command::Seen(sighting) => read_back::seen(set, context, sighting),
-        Command::Imported(case) => import::imported(set, context, case),
-        Command::MatchNamed { records } => patient_match::named(set, context, *records),
-        Command::LookedAt { patient } => care_entry::looked_at(set, context, *patient),
+        Command::ReadBack(sighting) => read_back::seen(set, context, sighting),
+        Command::ImportCase(case) => import::imported(set, context, case),
+        Command::ProposeMatch { records } => patient_match::named(set, context, *records),
+        Command::Replan { patient } => care_entry::looked_at(set, context, *patient),
     }
     .map(Applied::Done)
 }

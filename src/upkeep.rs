@@ -154,9 +154,9 @@ impl Upkeep {
 
     async fn look_at(&self, clinic: &str, patients: &[PatientId]) -> Result<(), Problem> {
         for some in patients.chunks(SOME) {
-            let facts = some.iter().map(|patient| Command::LookedAt { patient: *patient }).collect();
+            let commands = some.iter().map(|patient| Command::Replan { patient: *patient }).collect();
             let by = OURSELVES.to_owned();
-            self.recorder.record(Submission { clinic: clinic.to_owned(), by, facts, atomic: false }).await?;
+            self.recorder.record(Submission { clinic: clinic.to_owned(), by, commands, atomic: false }).await?;
         }
         Ok(())
     }

@@ -109,8 +109,8 @@ pub fn drive<S: Default>(
     spent.sort_unstable();
     let at = |part: usize| spent.get((spent.len() * part / 100).min(spent.len().saturating_sub(1))).copied();
     let batch = batches.zip(target.service.and_then(Service::batches)).and_then(|(was, now)| {
-        let (commits, facts) = (now.0 - was.0, now.1 - was.1);
-        (commits > 0.0).then(|| facts / commits)
+        let (commits, commands) = (now.0 - was.0, now.1 - was.1);
+        (commits > 0.0).then(|| commands / commits)
     });
     Ok(Measured {
         what: what.to_owned(),

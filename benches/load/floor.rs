@@ -102,7 +102,7 @@ pub struct Rows {
     resources: Vec<Resource>,
     identifiers: Vec<Identifier>,
     measurements: Vec<Measurement>,
-    facts: Vec<Fact>,
+    commands: Vec<Fact>,
     deliveries: Vec<Delivery>,
 }
 
@@ -112,7 +112,7 @@ impl Rows {
         let rows = self.resources.len()
             + self.identifiers.len()
             + self.measurements.len()
-            + self.facts.len()
+            + self.commands.len()
             + self.deliveries.len();
         rows as f64 / self.resources.len().max(1) as f64
     }
@@ -180,7 +180,7 @@ macro_rules! engine {
                     .bind(MOST)
                     .fetch_all(&mut *connection)
                     .await?,
-                    facts: sqlx::query_as(
+                    commands: sqlx::query_as(
                         "SELECT patient_id, id, episode_id, kind, is_care, happened_on, happened_at, outcome, minutes, body,
                            changes, recorded_at, recorded_by FROM fact WHERE kind = 'measurement' ORDER BY id LIMIT $1",
                     )
@@ -236,7 +236,7 @@ macro_rules! engine {
                     $database,
                     "INSERT INTO fact (clinic_id, patient_id, id, episode_id, kind, is_care, happened_on, happened_at, outcome,
                        minutes, body, changes, recorded_at, recorded_by) ",
-                    of_forms(&rows.facts, forms, all),
+                    of_forms(&rows.commands, forms, all),
                     |clinic, r| *clinic, r.patient_id, r.id, r.episode_id, &r.kind, r.is_care, r.happened_on, r.happened_at,
                     &r.outcome, r.minutes, &r.body, &r.changes, r.recorded_at, &r.recorded_by,
                 );

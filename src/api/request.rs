@@ -71,9 +71,9 @@ impl RequestContext {
     }
 
     /// Records facts, all or nothing, and only once under the request's key.
-    pub async fn record(&self, facts: Vec<Command>) -> Result<Vec<Recorded>, Problem> {
+    pub async fn record(&self, commands: Vec<Command>) -> Result<Vec<Recorded>, Problem> {
         let submission =
-            Submission { clinic: self.clinic().to_owned(), by: self.caller.subject.clone(), facts, atomic: true };
+            Submission { clinic: self.clinic().to_owned(), by: self.caller.subject.clone(), commands, atomic: true };
         self.app.recorder.record_once(submission, self.once.clone()).await?.into_iter().collect()
     }
 

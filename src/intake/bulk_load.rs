@@ -236,7 +236,7 @@ impl Intake {
         lines: &[String],
         loaded: &mut LoadProgress,
     ) -> Result<(), Problem> {
-        let mut facts = Vec::with_capacity(lines.len());
+        let mut commands = Vec::with_capacity(lines.len());
         for line in lines {
             if name_of(line).is_some_and(|(name, _)| ResourceType::of(&name).is_none()) {
                 continue;
@@ -246,15 +246,15 @@ impl Intake {
                 // A hospital's blood pressures are none of our business.
                 Ok(arrival) if is_foreign(&arrival.content) && arrival.kind == ResourceType::Observation => {}
                 Ok(arrival) => {
-                    facts.push(Command::Arrived { arrival: Box::new(arrival), condition: Condition::None });
+                    commands.push(Command::StoreResource { arrival: Box::new(arrival), condition: Condition::None });
                 }
                 Err(problem) => loaded.fault(&problem),
             }
         }
-        if facts.is_empty() {
+        if commands.is_empty() {
             return Ok(());
         }
-        for answer in self.take_all(clinic, by, facts, false).await? {
+        for answer in self.take_all(clinic, by, commands, false).await? {
             match answer {
                 Ok(recorded) => loaded.taken += usize::from(recorded.effect != CommandEffect::Unchanged),
                 Err(problem) if problem.category == Category::Unavailable => return Err(problem),

@@ -102,7 +102,7 @@ impl Intake {
                 Ok(plan::EntryStep::Outcome(outcome)) => plan.outcomes.push(Some(outcome)),
                 Ok(plan::EntryStep::Fact(kind, fact)) => {
                     plan.places.push((i, kind));
-                    plan.facts.push(*fact);
+                    plan.commands.push(*fact);
                     plan.outcomes.push(None);
                 }
             }
@@ -117,10 +117,10 @@ impl Intake {
         purpose: BundlePurpose,
         plan: BundlePlan,
     ) -> Result<Vec<EntryOutcome>, Problem> {
-        let BundlePlan { mut outcomes, places, facts } = plan;
-        if !facts.is_empty() {
+        let BundlePlan { mut outcomes, places, commands } = plan;
+        if !commands.is_empty() {
             let atomic = purpose == BundlePurpose::Transaction;
-            let answers = self.take_all(clinic, by, facts, atomic).await.map_err(|problem| {
+            let answers = self.take_all(clinic, by, commands, atomic).await.map_err(|problem| {
                 match problem.fact.and_then(|fact| places.get(fact)) {
                     Some((entry, _)) => inside(problem, *entry),
                     None => problem,

@@ -71,7 +71,7 @@ impl Intake {
         resource: ChartResource,
         found: &[&SearchsetResource<'_>],
     ) -> Result<SweepCount, Problem> {
-        let (mut facts, mut unread, mut known) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut commands, mut unread, mut known) = (Vec::new(), Vec::new(), Vec::new());
         let mut tx = self.db.read().await?;
         for one in found {
             let Some(id) = &one.id else { continue };
@@ -81,24 +81,24 @@ impl Intake {
             }
             known.push(*one);
             match read(one.raw, resource) {
-                Ok(seen) => facts.push(sighting(connection, &ours, Some(seen))),
+                Ok(seen) => commands.push(sighting(connection, &ours, Some(seen))),
                 Err(problem) => unread.push((*one, problem)),
             }
         }
         drop(tx);
-        let taken = self.saw(connection, facts).await?;
+        let taken = self.saw(connection, commands).await?;
         let tally = SweepCount { taken, unread: unread.len() };
         self.remember_unread(connection, &known, &unread).await?;
         Ok(tally)
     }
 
     /// Hands looks to the hallway; answers how many said something new.
-    async fn saw(&self, connection: &Connection, facts: Vec<Command>) -> Result<usize, Problem> {
-        if facts.is_empty() {
+    async fn saw(&self, connection: &Connection, commands: Vec<Command>) -> Result<usize, Problem> {
+        if commands.is_empty() {
             return Ok(0);
         }
         let mut news = 0;
-        for answer in self.take_all(&connection.clinic, &connection.author(), facts, false).await? {
+        for answer in self.take_all(&connection.clinic, &connection.author(), commands, false).await? {
             match answer {
                 Ok(recorded) => news += usize::from(recorded.effect != CommandEffect::Unchanged),
                 // The item was merged or planned anew meanwhile: the next read finds it.
@@ -197,7 +197,7 @@ fn is_it(seen: ChartItem, id: &str) -> Result<ChartItem, Problem> {
 }
 
 fn sighting(connection: &Connection, ours: &Delivery, seen: Option<ChartItem>) -> Command {
-    Command::Seen(Box::new(Sighting {
+    Command::ReadBack(Box::new(Sighting {
         patient: ours.patient_id,
         delivery: ours.id,
         system: connection.ehr.config().identifier_system.clone(),

@@ -272,8 +272,8 @@ impl Intake {
         import: &SpreadsheetImport,
         cases: &[(usize, ImportedCase)],
     ) -> Result<Vec<Result<ImportedRow, Problem>>, Problem> {
-        let facts = cases.iter().map(|(_, case)| Command::Imported(Box::new(case.clone()))).collect();
-        let submission = Submission { clinic: import.clinic.clone(), by: import.by.clone(), facts, atomic: false };
+        let commands = cases.iter().map(|(_, case)| Command::ImportCase(Box::new(case.clone()))).collect();
+        let submission = Submission { clinic: import.clinic.clone(), by: import.by.clone(), commands, atomic: false };
         let answers = self.recorder.record(submission).await?.into_iter();
         Ok(answers
             .map(|answer| {

@@ -279,20 +279,21 @@ impl Intake {
         let mut tally = SweepCount::default();
         let mut unread: Vec<(&SearchsetResource<'_>, Problem)> = Vec::new();
         for some in found.chunks(SOME) {
-            let (mut facts, mut places) = (Vec::with_capacity(some.len()), Vec::with_capacity(some.len()));
+            let (mut commands, mut places) = (Vec::with_capacity(some.len()), Vec::with_capacity(some.len()));
             for one in some {
                 match self.read(&connection.clinic, one.raw) {
                     Ok(arrival) => {
-                        facts.push(Command::Arrived { arrival: Box::new(arrival), condition: Condition::None });
+                        commands
+                            .push(Command::StoreResource { arrival: Box::new(arrival), condition: Condition::None });
                         places.push(*one);
                     }
                     Err(problem) => unread.push((one, problem)),
                 }
             }
-            if facts.is_empty() {
+            if commands.is_empty() {
                 continue;
             }
-            let answers = self.take_all(&connection.clinic, &connection.author(), facts, false).await?;
+            let answers = self.take_all(&connection.clinic, &connection.author(), commands, false).await?;
             for (one, answer) in places.into_iter().zip(answers) {
                 match answer {
                     Ok(recorded) => tally.taken += usize::from(recorded.effect != CommandEffect::Unchanged),

@@ -49,34 +49,34 @@ pub enum PatientKey {
 #[derive(Clone, Debug)]
 pub enum Command {
     /// A resource arrived.
-    Arrived {
+    StoreResource {
         arrival: Box<Arrival>,
         /// On what condition.
         condition: Condition,
     },
     /// A resource was deleted.
-    Deleted {
+    DeleteResource {
         kind: ResourceType,
         id: String,
         /// Only on this version of ours.
         if_match: Option<i64>,
     },
     /// An episode began.
-    Enrolled {
+    Enroll {
         whom: PatientKey,
         episode: Box<Episode>,
         /// The fit check that was made with it.
         fit: Option<Box<FitCheck>>,
     },
     /// The particulars of an episode changed.
-    Amended {
+    AmendEpisode {
         episode: EpisodeId,
         amendment: Amendment,
         /// Only on this revision.
         if_match: Option<i64>,
     },
     /// The care team did something in an episode.
-    Cared {
+    RecordCare {
         episode: EpisodeId,
         on: NaiveDate,
         /// The instant, where known.
@@ -86,9 +86,9 @@ pub enum Command {
         if_match: Option<i64>,
     },
     /// Something about the patient, in whichever episode: suicide risk was assessed, or somebody pays.
-    OfPatient { patient: PatientId, at: DateTime<Utc>, care: Care },
+    RecordPatientCare { patient: PatientId, at: DateTime<Utc>, care: Care },
     /// A score was taken outside the EHR.
-    Measured {
+    RecordMeasurement {
         patient: PatientId,
         /// The instrument.
         instrument: Instrument,
@@ -101,15 +101,15 @@ pub enum Command {
         language: Option<String>,
     },
     /// Something that we wrote into the chart was looked at there.
-    Seen(Box<Sighting>),
+    ReadBack(Box<Sighting>),
     /// A row of a spreadsheet registry is taken over.
-    Imported(Box<ImportedCase>),
+    ImportCase(Box<ImportedCase>),
     /// Somebody names two records that may be one person.
-    MatchNamed { records: [PatientId; 2] },
+    ProposeMatch { records: [PatientId; 2] },
     /// Somebody decides whether two records are one person.
-    MatchDecided { id: Uuid, decision: MatchDecision, reason: String },
+    DecideMatch { id: Uuid, decision: MatchDecision, reason: String },
     /// Nothing new, but a day has passed, or the rules have changed: look at the patient again.
-    LookedAt { patient: PatientId },
+    Replan { patient: PatientId },
 }
 
 /// A look at something that we wrote into the chart.
@@ -186,7 +186,7 @@ pub struct Amendment {
 pub struct Submission {
     pub clinic: String,
     pub by: String,
-    pub facts: Vec<Command>,
+    pub commands: Vec<Command>,
     pub atomic: bool,
 }
 

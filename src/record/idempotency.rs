@@ -29,10 +29,10 @@ struct CommittedAnswer {
 /// What was answered under the key, if anything was.
 pub fn answered(
     set: &mut WorkingSet,
-    once: &IdempotencyKey,
+    key: &IdempotencyKey,
 ) -> Result<Option<Result<SubmissionResult, Problem>>, Problem> {
-    let Some(found) = set.answered(&once.key)? else { return Ok(None) };
-    if found.request != once.request {
+    let Some(found) = set.answered(&key.key)? else { return Ok(None) };
+    if found.request != key.request {
         return Ok(Some(Err(Problem::unprocessable("this Idempotency-Key was used for another request"))));
     }
     if found.status != COMMITTED {
@@ -45,13 +45,13 @@ pub fn answered(
 }
 
 /// Stores the key beside the facts. Only of a submission that succeeded as a whole.
-pub fn remember(set: &mut WorkingSet, once: &IdempotencyKey, answer: &SubmissionResult) -> Result<(), Problem> {
+pub fn remember(set: &mut WorkingSet, key: &IdempotencyKey, answer: &SubmissionResult) -> Result<(), Problem> {
     let recorded: Vec<Recorded> = answer.iter().filter_map(|recorded| recorded.as_ref().ok().cloned()).collect();
     if recorded.len() < answer.len() {
         return Ok(());
     }
     let body = serde_json::to_string(&CommittedAnswer { recorded })
         .map_err(|_| Problem::internal("an answer cannot be remembered"))?;
-    set.remember(&once.key, StoredAnswer { request: once.request.clone(), status: COMMITTED, body });
+    set.remember(&key.key, StoredAnswer { request: key.request.clone(), status: COMMITTED, body });
     Ok(())
 }

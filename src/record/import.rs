@@ -17,7 +17,7 @@ use super::dossier::Dossier;
 use super::identify::{self, locked};
 use super::new_event::NewEvent;
 use super::scored_form::measure;
-use super::settle::{note, settle};
+use super::settle::{append_events, settle};
 use super::working_set::WorkingSet;
 use super::{CommandEffect, ImportCount, RecordContext, Recorded};
 use crate::domain::care::{Care, CareEntry, ContactKind, ContactOutcome, DischargeReason, Payer};
@@ -235,7 +235,7 @@ fn write(
         lines.push(line_of(&new));
         dossier.story.entries.push(new);
     }
-    note(set, context, dossier, lines);
+    append_events(set, context, dossier, lines);
     Ok(())
 }
 

@@ -7,10 +7,9 @@ use super::{IdempotencyKey, Submission, SubmissionResult};
 use crate::identity::{Role, acting};
 use crate::problem::Problem;
 
-/// A submission that waits for its answer.
 pub(super) struct Job {
     pub(super) submission: Submission,
-    pub(super) once: Option<IdempotencyKey>,
+    pub(super) idempotency_key: Option<IdempotencyKey>,
     /// What it names, so that the queue keeps the order of what is about the same.
     pub(super) named: RowKeys,
     pub(super) role: Option<Role>,
@@ -22,11 +21,11 @@ pub(super) struct Job {
 impl Job {
     pub(super) fn new(
         submission: Submission,
-        once: Option<IdempotencyKey>,
+        idempotency_key: Option<IdempotencyKey>,
     ) -> (Self, oneshot::Receiver<Result<SubmissionResult, Problem>>) {
         let (reply, answer) = oneshot::channel();
-        let key = once.as_ref().map(|once| once.key.as_str());
-        let named = RowKeys::of(&submission.clinic, &submission.facts, key);
-        (Self { submission, once, named, role: acting(), reply, place: None }, answer)
+        let key = idempotency_key.as_ref().map(|key| key.key.as_str());
+        let named = RowKeys::of(&submission.clinic, &submission.commands, key);
+        (Self { submission, idempotency_key, named, role: acting(), reply, place: None }, answer)
     }
 }

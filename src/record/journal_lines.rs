@@ -37,8 +37,8 @@ pub(super) fn of_fact(
     done: &Recorded,
 ) {
     let (kind, body) = match fact {
-        Command::Arrived { arrival, .. } => (arrival.kind, Some(arrival.body(&done.id))),
-        Command::Deleted { kind, .. } => (*kind, None),
+        Command::StoreResource { arrival, .. } => (arrival.kind, Some(arrival.body(&done.id))),
+        Command::DeleteResource { kind, .. } => (*kind, None),
         _ => return,
     };
     if lines.len() == written {

@@ -32,22 +32,22 @@ enum Turn {
 }
 
 impl Turn {
-    fn of(facts: &[Command]) -> Self {
-        let is_entry = |fact: &Command| {
+    fn of(commands: &[Command]) -> Self {
+        let is_entry = |command: &Command| {
             matches!(
-                fact,
-                Command::Enrolled { .. }
-                    | Command::Amended { .. }
-                    | Command::Cared { .. }
-                    | Command::OfPatient { .. }
-                    | Command::Measured { .. }
+                command,
+                Command::Enroll { .. }
+                    | Command::AmendEpisode { .. }
+                    | Command::RecordCare { .. }
+                    | Command::RecordPatientCare { .. }
+                    | Command::RecordMeasurement { .. }
             )
         };
-        if facts.len() >= PIECE
-            || facts.iter().any(|fact| matches!(fact, Command::LookedAt { .. } | Command::Imported(_)))
+        if commands.len() >= PIECE
+            || commands.iter().any(|command| matches!(command, Command::Replan { .. } | Command::ImportCase(_)))
         {
             Self::Backfill
-        } else if facts.iter().all(is_entry) {
+        } else if commands.iter().all(is_entry) {
             Self::Person
         } else {
             Self::Form
@@ -131,7 +131,7 @@ impl Queue {
 impl WaitingJobs {
     fn push(&mut self, job: Job) {
         self.arrived += 1;
-        self.turns[Turn::of(&job.submission.facts) as usize].push_back((self.arrived, job));
+        self.turns[Turn::of(&job.submission.commands) as usize].push_back((self.arrived, job));
     }
 
     fn is_empty(&self) -> bool {
@@ -180,11 +180,11 @@ impl WaitingJobs {
             let mut is_full = false;
             let mut left = VecDeque::with_capacity(turn.len());
             for (arrived, job) in turn.drain(..) {
-                let facts = job.submission.facts.len();
+                let commands = job.submission.commands.len();
                 let is_ours = job.submission.clinic == clinic;
                 let waits = is_ours && job.named.touch(&busy);
-                if is_ours && !waits && !is_full && (batch.is_empty() || size + facts <= limit) {
-                    size += facts;
+                if is_ours && !waits && !is_full && (batch.is_empty() || size + commands <= limit) {
+                    size += commands;
                     batch.push(job);
                     continue;
                 }
@@ -208,14 +208,14 @@ mod tests {
     use super::super::Submission;
     use super::*;
 
-    fn job(clinic: &str, facts: Vec<Command>) -> Job {
-        let submission = Submission { clinic: clinic.to_owned(), by: "test".to_owned(), facts, atomic: false };
+    fn job(clinic: &str, commands: Vec<Command>) -> Job {
+        let submission = Submission { clinic: clinic.to_owned(), by: "test".to_owned(), commands, atomic: false };
         Job::new(submission, None).0
     }
 
     fn click() -> Command {
         let care = crate::domain::care::Care::DiscussionFlag { raised: true, note: None };
-        Command::Cared {
+        Command::RecordCare {
             episode: EpisodeId::default(),
             on: chrono::NaiveDate::default(),
             at: None,
@@ -228,7 +228,7 @@ mod tests {
     fn sizes(waiting: &mut WaitingJobs) -> Vec<(String, usize)> {
         let Some((number, batch)) = waiting.take() else { return Vec::new() };
         waiting.running.retain(|(running, ..)| *running != number);
-        batch.into_iter().map(|job| (job.submission.clinic, job.submission.facts.len())).collect()
+        batch.into_iter().map(|job| (job.submission.clinic, job.submission.commands.len())).collect()
     }
 
     fn of(clinic: &str, size: usize) -> (String, usize) {
@@ -239,7 +239,7 @@ mod tests {
     fn a_click_goes_before_a_backfill_that_came_before() {
         let mut waiting = WaitingJobs::default();
         for _ in 0..3 {
-            waiting.push(job("a", vec![Command::LookedAt { patient: PatientId::default() }; PIECE]));
+            waiting.push(job("a", vec![Command::Replan { patient: PatientId::default() }; PIECE]));
         }
         waiting.push(job("a", vec![click()]));
         assert_eq!(sizes(&mut waiting), [of("a", 1), of("a", PIECE)]);
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn a_batch_is_of_the_clinic_that_has_waited_longest() {
         let mut waiting = WaitingJobs::default();
-        waiting.push(job("a", vec![Command::LookedAt { patient: PatientId::default() }]));
+        waiting.push(job("a", vec![Command::Replan { patient: PatientId::default() }]));
         waiting.push(job("b", vec![click()]));
         waiting.push(job("a", vec![click()]));
         assert_eq!(sizes(&mut waiting), [of("a", 1), of("a", 1)]);
@@ -258,7 +258,7 @@ mod tests {
     }
 
     fn about(patient: u128) -> Vec<Command> {
-        vec![Command::LookedAt { patient: PatientId(uuid::Uuid::from_u128(patient)) }]
+        vec![Command::Replan { patient: PatientId(uuid::Uuid::from_u128(patient)) }]
     }
 
     #[test]

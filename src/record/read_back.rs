@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::care_entry::line_of;
 use super::dossier::Dossier;
 use super::identify::locked;
-use super::settle::{note, settle};
+use super::settle::{append_events, settle};
 use super::working_set::WorkingSet;
 use super::{CommandEffect, RecordContext, Recorded, Sighting, decide};
 use crate::domain::care::{Care, CareEntry, DELETED};
@@ -70,7 +70,7 @@ pub fn seen(set: &mut WorkingSet, context: &RecordContext<'_>, sighting: &Sighti
     };
     set.note_sighting(&delivery, &judged.noted);
     if judged.noted.drift == Some(Drift::OursLost) && delivery.drift.as_deref() != Some(Drift::OursLost.as_str()) {
-        set.lines.push(line(context, &delivery, "delivery.lost_in_chart"));
+        set.journal_entries.push(line(context, &delivery, "delivery.lost_in_chart"));
         tracing::warn!(delivery = %delivery.id, heals = judged.noted.heal, "what was written is not what stands in the chart");
     }
     let Some(status) = judged.news else {
@@ -138,7 +138,7 @@ fn tell(
     if !follows || decided_since(set, context, delivery, recommendation, at)? {
         return settle(set, context, dossier, Some(set_line));
     }
-    note(set, context, &dossier, vec![set_line]);
+    append_events(set, context, &dossier, vec![set_line]);
     let decided = entry(care, on);
     let line = line_of(&decided);
     dossier.story.entries.push(decided);

@@ -52,18 +52,18 @@ impl Recorder {
     /// `Unavailable` when the database cannot commit now: nothing of the submission was stored, or of its last pieces.
     /// For an atomic submission, the problem of the fact that failed.
     pub async fn record(&self, submission: Submission) -> Result<SubmissionResult, Problem> {
-        if submission.atomic || submission.facts.len() <= PIECE {
+        if submission.atomic || submission.commands.len() <= PIECE {
             return self.record_once(submission, None).await;
         }
-        let mut answer = SubmissionResult::with_capacity(submission.facts.len());
-        let mut facts = submission.facts.into_iter();
+        let mut answer = SubmissionResult::with_capacity(submission.commands.len());
+        let mut commands = submission.commands.into_iter();
         loop {
-            let piece: Vec<Command> = facts.by_ref().take(PIECE).collect();
+            let piece: Vec<Command> = commands.by_ref().take(PIECE).collect();
             if piece.is_empty() {
                 return Ok(answer);
             }
             let (clinic, by) = (submission.clinic.clone(), submission.by.clone());
-            answer.extend(self.record_once(Submission { clinic, by, facts: piece, atomic: false }, None).await?);
+            answer.extend(self.record_once(Submission { clinic, by, commands: piece, atomic: false }, None).await?);
         }
     }
 
@@ -85,8 +85,9 @@ impl Recorder {
     ///
     /// # Errors
     /// As [`Recorder::record`], and the problem of the fact itself.
-    pub async fn one(&self, clinic: &str, by: &str, fact: Command) -> Result<Recorded, Problem> {
-        let submission = Submission { clinic: clinic.to_owned(), by: by.to_owned(), facts: vec![fact], atomic: true };
+    pub async fn one(&self, clinic: &str, by: &str, command: Command) -> Result<Recorded, Problem> {
+        let submission =
+            Submission { clinic: clinic.to_owned(), by: by.to_owned(), commands: vec![command], atomic: true };
         let mut answer = self.record(submission).await?;
         answer.pop().unwrap_or_else(|| Err(Problem::internal("a fact was not answered")))
     }

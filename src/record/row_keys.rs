@@ -52,13 +52,13 @@ pub struct RowKeys {
     /// Records that were merged into a person, by their reference.
     pub merged: BTreeSet<(PatientId, String)>,
     /// Events of a kind in an episode.
-    pub told: BTreeSet<(EpisodeId, String)>,
+    pub events_by_kind: BTreeSet<(EpisodeId, String)>,
     /// Review sessions.
     pub sessions: BTreeSet<Uuid>,
     /// Deliveries that were read back.
     pub deliveries: BTreeSet<Uuid>,
     /// Idempotency keys.
-    pub once: BTreeSet<String>,
+    pub idempotency_keys: BTreeSet<String>,
 }
 
 impl RowKeys {
@@ -68,10 +68,10 @@ impl RowKeys {
     }
 
     /// What the commands of a submission name.
-    pub fn of(clinic: &str, facts: &[Command], once: Option<&str>) -> Self {
-        let mut named = Self { once: once.map(str::to_owned).into_iter().collect(), ..Self::default() };
-        for fact in facts {
-            named.add(clinic, fact);
+    pub fn of(clinic: &str, commands: &[Command], key: Option<&str>) -> Self {
+        let mut named = Self { idempotency_keys: key.map(str::to_owned).into_iter().collect(), ..Self::default() };
+        for command in commands {
+            named.add(clinic, command);
         }
         named
     }
@@ -98,10 +98,10 @@ impl RowKeys {
         self.namesakes.extend(other.namesakes.iter().cloned());
         self.matches.extend(&other.matches);
         self.merged.extend(other.merged.iter().cloned());
-        self.told.extend(other.told.iter().cloned());
+        self.events_by_kind.extend(other.events_by_kind.iter().cloned());
         self.sessions.extend(&other.sessions);
         self.deliveries.extend(&other.deliveries);
-        self.once.extend(other.once.iter().cloned());
+        self.idempotency_keys.extend(other.idempotency_keys.iter().cloned());
     }
 
     /// Whether commands that name this and commands that name the other may be about the same: they keep their order.
@@ -113,33 +113,35 @@ impl RowKeys {
             && self.patients.is_disjoint(&other.patients)
             && self.episodes.is_disjoint(&other.episodes)
             && self.matches.is_disjoint(&other.matches)
-            && self.once.is_disjoint(&other.once))
+            && self.idempotency_keys.is_disjoint(&other.idempotency_keys))
             || by_type(&self.resources, &other.resources)
             || by_type(&self.conditions, &other.conditions)
     }
 
     /// Adds what a command names.
-    fn add(&mut self, clinic: &str, fact: &Command) {
-        match fact {
-            Command::Arrived { arrival, condition } => self.add_arrival(clinic, arrival, condition),
-            Command::Deleted { kind, id, .. } => {
+    fn add(&mut self, clinic: &str, command: &Command) {
+        match command {
+            Command::StoreResource { arrival, condition } => self.add_arrival(clinic, arrival, condition),
+            Command::DeleteResource { kind, id, .. } => {
                 self.has_items |= *kind == ResourceType::Observation;
                 self.resources.entry(kind.name().to_owned()).or_default().insert(id.clone());
                 self.deleted.entry(kind.name().to_owned()).or_default().insert(id.clone());
             }
-            Command::Enrolled { whom: PatientKey::Key(key), .. } => drop(self.keys.insert(key.clone())),
-            Command::Enrolled { whom: PatientKey::Id(id), .. }
-            | Command::OfPatient { patient: id, .. }
-            | Command::Measured { patient: id, .. }
-            | Command::LookedAt { patient: id } => drop(self.patients.insert(*id)),
-            Command::Cared { episode, .. } | Command::Amended { episode, .. } => drop(self.episodes.insert(*episode)),
-            Command::Seen(sighting) => {
+            Command::Enroll { whom: PatientKey::Key(key), .. } => drop(self.keys.insert(key.clone())),
+            Command::Enroll { whom: PatientKey::Id(id), .. }
+            | Command::RecordPatientCare { patient: id, .. }
+            | Command::RecordMeasurement { patient: id, .. }
+            | Command::Replan { patient: id } => drop(self.patients.insert(*id)),
+            Command::RecordCare { episode, .. } | Command::AmendEpisode { episode, .. } => {
+                drop(self.episodes.insert(*episode))
+            }
+            Command::ReadBack(sighting) => {
                 self.patients.insert(sighting.patient);
                 self.deliveries.insert(sighting.delivery);
             }
-            Command::Imported(case) => drop(self.keys.insert(case.key.clone())),
-            Command::MatchNamed { records } => self.patients.extend(records),
-            Command::MatchDecided { id, .. } => drop(self.matches.insert(*id)),
+            Command::ImportCase(case) => drop(self.keys.insert(case.key.clone())),
+            Command::ProposeMatch { records } => self.patients.extend(records),
+            Command::DecideMatch { id, .. } => drop(self.matches.insert(*id)),
         }
     }
 

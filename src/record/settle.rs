@@ -23,24 +23,24 @@ use crate::store::event_log::EventRow;
 use crate::store::outbox::{self, PlannedDelivery};
 
 /// Plans anew after the story of `dossier` has changed, and writes everything that follows from it.
-/// `line` is what the log says about it; nothing is logged for a day that merely passed.
+/// `event` is what the log says about it; no event is appended for a day that merely passed.
 pub fn settle(
     set: &mut WorkingSet,
     context: &RecordContext<'_>,
     mut dossier: Dossier,
-    line: Option<NewEvent>,
+    event: Option<NewEvent>,
 ) -> Result<(), Problem> {
     dossier.story.patient = dossier.patient.for_story();
     let after = plan(&dossier.story, context.rules, context.today);
     let mut changes = changes(&dossier.plan, &after);
     let row_differs = candidate::settle(context, &mut dossier, &after, &mut changes);
-    if let Some(line) = line {
-        documents::changes(&dossier.story, &line, &mut changes);
-        append(set, context, &dossier, vec![(line, changes)]);
+    if let Some(event) = event {
+        documents::changes(&dossier.story, &event, &mut changes);
+        append(set, context, &dossier, vec![(event, changes)]);
     } else if changes.as_object().is_some_and(|changes| !changes.is_empty()) {
-        set.lines.push(journal_lines::of_passed(context, dossier.patient.id, &changes));
+        set.journal_entries.push(journal_lines::of_passed(context, dossier.patient.id, &changes));
     }
-    for now in after.standings.iter().filter(|now| is_new_phase(&dossier.plan, now)) {
+    for now in after.standings.iter().filter(|now| phase_changed(&dossier.plan, now)) {
         set.settle_episode(now)?;
     }
     recommendation_rows::write(set, context, &mut dossier);
@@ -55,37 +55,37 @@ pub fn settle(
 }
 
 /// Whether an episode stands elsewhere than it did before.
-fn is_new_phase(before: &ChartPlan, now: &Standing) -> bool {
+fn phase_changed(before: &ChartPlan, now: &Standing) -> bool {
     let end = |s: &Standing| (s.status, s.discharged_on, s.discharge_reason);
     before.standings.iter().find(|s| s.episode == now.episode).is_none_or(|before| end(before) != end(now))
 }
 
-/// Writes lines into the log before the plan is made: of several that change the story together, all but the last.
-pub fn note(set: &mut WorkingSet, context: &RecordContext<'_>, dossier: &Dossier, lines: Vec<NewEvent>) {
-    append(set, context, dossier, lines.into_iter().map(|line| (line, json!({}))).collect());
+/// Appends events before the plan is made: of several that change the story together, all but the last.
+pub fn append_events(set: &mut WorkingSet, context: &RecordContext<'_>, dossier: &Dossier, events: Vec<NewEvent>) {
+    append(set, context, dossier, events.into_iter().map(|event| (event, json!({}))).collect());
 }
 
-fn append(set: &mut WorkingSet, context: &RecordContext<'_>, dossier: &Dossier, lines: Vec<(NewEvent, Value)>) {
-    // What both databases keep: the digest is of what will be read again.
+fn append(set: &mut WorkingSet, context: &RecordContext<'_>, dossier: &Dossier, events: Vec<(NewEvent, Value)>) {
+    // Both databases keep microseconds: the digest has to match what is read back.
     let micros = |at: DateTime<Utc>| DateTime::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at);
-    let fact = |(line, changes): (NewEvent, Value)| EventRow {
+    let row = |(event, changes): (NewEvent, Value)| EventRow {
         patient_id: dossier.patient.id,
-        id: line.id,
-        episode_id: line.episode,
-        kind: line.kind,
-        is_care: line.is_care,
-        happened_on: line.on,
-        happened_at: micros(line.at),
-        outcome: line.outcome,
-        minutes: line.minutes.and_then(|m| i16::try_from(m).ok()),
-        body: Json(line.body),
+        id: event.id,
+        episode_id: event.episode,
+        kind: event.kind,
+        is_care: event.is_care,
+        happened_on: event.on,
+        happened_at: micros(event.at),
+        outcome: event.outcome,
+        minutes: event.minutes.and_then(|m| i16::try_from(m).ok()),
+        body: Json(event.body),
         changes: Json(changes),
         recorded_at: micros(context.now),
         recorded_by: context.by.to_owned(),
     };
-    let facts: Vec<EventRow> = lines.into_iter().map(fact).collect();
-    set.lines.extend(facts.iter().map(|fact| journal_lines::of_settled(context, fact)));
-    set.append(facts);
+    let rows: Vec<EventRow> = events.into_iter().map(row).collect();
+    set.journal_entries.extend(rows.iter().map(|row| journal_lines::of_settled(context, row)));
+    set.append(rows);
 }
 
 /// Puts the difference between the plan and the ledger into the outbox.
@@ -135,7 +135,7 @@ fn write_ledger(
         let mut intent = entry.intent()?;
         let slot = entry.slot();
         let (posture, reason) = if after.desired.iter().any(|desired| desired.slot() == slot) {
-            (Posture::Withdrawn, "Joined with another one about the same.".to_owned())
+            (Posture::Withdrawn, "Merged into another item for the same purpose.".to_owned())
         } else {
             resolve(&intent.desired, &dossier.story, context.today)
         };
@@ -159,8 +159,7 @@ enum LedgerRow {
     New(String),
 }
 
-/// R14: what stands open of the same kind is that, whatever it was named by; a person who closed it in the chart has
-/// closed its reasons then, and not those that came later.
+/// R14: reuses the open row of this slot. If a person closed it in the chart, only new reasons open another.
 fn ledger_row(dossier: &Dossier, desired: &WorkItem) -> Result<LedgerRow, Problem> {
     let ledger = || dossier.ledger.iter().enumerate();
     let row_or_new = |key: &str| {
@@ -218,7 +217,8 @@ fn intent(
     }
 }
 
-/// What makes an intent another one. Not the rule set's version: the same Task under new rules is not written again.
+/// Digest of everything that requires a rewrite. It excludes the version of the rule set: the same Task under new rules is
+/// not written again.
 fn digest(intent: &WriteIntent) -> String {
     let said = (&intent.identifier, &intent.patient, &intent.desired, &intent.owner_display, &intent.ended_because);
     let text = if intent.also_for_display.is_empty() {
@@ -247,26 +247,25 @@ fn changes(before: &ChartPlan, after: &ChartPlan) -> Value {
     let open = |plan: &ChartPlan| -> Vec<String> {
         plan.concerns.iter().filter(|c| c.state == ConcernState::Open).map(|c| c.key.clone()).collect()
     };
-    let (was, now) = (open(before), open(after));
-    let opened: Vec<&String> = now.iter().filter(|k| !was.contains(k)).collect();
-    let closed: Vec<&String> = was.iter().filter(|k| !now.contains(k)).collect();
-    if !opened.is_empty() {
-        changes.insert("safety_opened".into(), json!(opened));
-    }
-    if !closed.is_empty() {
-        changes.insert("safety_closed".into(), json!(closed));
-    }
+    add_difference(&mut changes, ["safety_opened", "safety_closed"], &open(before), &open(after));
     let keys = |plan: &ChartPlan| -> Vec<String> { plan.desired.iter().map(|d| d.key.clone()).collect() };
-    let (was, now) = (keys(before), keys(after));
-    let opened: Vec<&String> = now.iter().filter(|k| !was.contains(k)).collect();
-    let ended: Vec<&String> = was.iter().filter(|k| !now.contains(k)).collect();
-    if !opened.is_empty() {
-        changes.insert("planned".into(), json!(opened));
-    }
-    if !ended.is_empty() {
-        changes.insert("ended".into(), json!(ended));
-    }
+    add_difference(&mut changes, ["planned", "ended"], &keys(before), &keys(after));
     Value::Object(changes)
+}
+
+/// What is only in the later list, and what is only in the earlier one, under these names.
+fn add_difference(
+    changes: &mut serde_json::Map<String, Value>,
+    [added, removed]: [&str; 2],
+    before: &[String],
+    after: &[String],
+) {
+    for (name, list, other) in [(added, after, before), (removed, before, after)] {
+        let only: Vec<&String> = list.iter().filter(|one| !other.contains(one)).collect();
+        if !only.is_empty() {
+            changes.insert(name.to_owned(), json!(only));
+        }
+    }
 }
 
 fn standing_changes(was: Option<&Standing>, now: &Standing) -> serde_json::Map<String, Value> {
@@ -295,15 +294,7 @@ fn standing_changes(was: Option<&Standing>, now: &Standing) -> serde_json::Map<S
             .collect()
     };
     let before = was.map(findings).unwrap_or_default();
-    let after = findings(now);
-    let opened: Vec<&String> = after.iter().filter(|f| !before.contains(f)).collect();
-    let closed: Vec<&String> = before.iter().filter(|f| !after.contains(f)).collect();
-    if !opened.is_empty() {
-        changes.insert("findings_opened".into(), json!(opened));
-    }
-    if !closed.is_empty() {
-        changes.insert("findings_closed".into(), json!(closed));
-    }
+    add_difference(&mut changes, ["findings_opened", "findings_closed"], &before, &findings(now));
     changes
 }
 

@@ -18,8 +18,8 @@ use crate::clock::Clock;
 use crate::problem::{Category, Problem};
 use crate::store::{Db, WriteTx, rule_set};
 
-/// How often a batch is tried that the database undid.
-const TRIES: u32 = 6;
+/// Attempts at a batch that the database rolled back.
+const MAX_ATTEMPTS: u32 = 6;
 
 /// State of a recorder's workers.
 #[derive(Clone)]
@@ -34,30 +34,30 @@ pub(super) struct Worker {
 /// Why a batch has no answers.
 enum BatchFailure {
     /// Nothing of it was stored.
-    Undone(Problem),
-    /// The commit was not answered: it may be stored. To try again would be to enter the care team's facts twice.
-    InDoubt(Problem),
+    RolledBack(Problem),
+    /// The outcome of the commit is unknown. A retry could store the care team's entries twice.
+    CommitUnknown(Problem),
 }
-use BatchFailure::{InDoubt, Undone};
+use BatchFailure::{CommitUnknown, RolledBack};
 
 impl From<Problem> for BatchFailure {
     fn from(problem: Problem) -> Self {
-        Undone(problem)
+        RolledBack(problem)
     }
 }
 
 /// The answer of each submission.
-type Answers = Vec<Result<SubmissionResult, Problem>>;
+type BatchAnswers = Vec<Result<SubmissionResult, Problem>>;
 
 impl Worker {
     pub(super) async fn run(self, queue: Arc<Queue>) {
         while let Some((number, batch)) = queue.next().await {
-            let size: usize = batch.iter().map(|job| job.submission.facts.len()).sum();
+            let size: usize = batch.iter().map(|job| job.submission.commands.len()).sum();
             metrics::histogram!("cocm_record_batch_facts").record(f64::from(u32::try_from(size).unwrap_or(u32::MAX)));
-            let answers = self.answers(&batch).await;
+            let answers = self.commit_batch(&batch).await;
             queue.done(number);
             for (job, answer) in batch.into_iter().zip(answers) {
-                // Nobody waits any more: the client is gone, what it sent is stored.
+                // Sending fails only where the client has hung up.
                 let _ = job.reply.send(answer);
             }
         }
@@ -65,49 +65,54 @@ impl Worker {
 
     /// Commits a batch. Where that fails because of something in it, each submission is committed by itself, so that what
     /// the database refuses fails alone.
-    async fn answers(&self, batch: &[Job]) -> Answers {
+    async fn commit_batch(&self, batch: &[Job]) -> BatchAnswers {
         let jobs: Vec<&Job> = batch.iter().collect();
         match self.persist(&jobs).await {
             Ok(answers) => answers,
-            Err(Undone(problem)) if problem.category != Category::Unavailable => {
+            Err(RolledBack(problem)) if problem.category != Category::Unavailable => {
                 let mut answers = Vec::with_capacity(batch.len());
                 for job in batch {
-                    answers.push(self.alone(job, &problem, batch.len() == 1).await);
+                    answers.push(self.commit_separately(job, &problem, batch.len() == 1).await);
                 }
                 answers
             }
-            Err(Undone(problem) | InDoubt(problem)) => batch.iter().map(|_| Err(problem.clone())).collect(),
+            Err(RolledBack(problem) | CommitUnknown(problem)) => batch.iter().map(|_| Err(problem.clone())).collect(),
         }
     }
 
-    /// Commits one submission; each of its facts by itself where they do not belong together. `refused` is why the batch
-    /// failed; `tried` says that this was all of the batch.
-    async fn alone(&self, job: &Job, refused: &Problem, tried: bool) -> Result<SubmissionResult, Problem> {
+    /// Commits one submission, command by command unless it is atomic. `refused` is why the batch failed; `is_whole_batch`
+    /// says that this was all of the batch.
+    async fn commit_separately(
+        &self,
+        job: &Job,
+        refused: &Problem,
+        is_whole_batch: bool,
+    ) -> Result<SubmissionResult, Problem> {
         let submission = &job.submission;
-        if submission.atomic || submission.facts.len() == 1 || job.once.is_some() {
-            let answer = if tried { Err(Undone(refused.clone())) } else { self.persist(&[job]).await };
+        if submission.atomic || submission.commands.len() == 1 || job.idempotency_key.is_some() {
+            let answer = if is_whole_batch { Err(RolledBack(refused.clone())) } else { self.persist(&[job]).await };
             return match answer {
                 Ok(mut answers) => answers.pop().unwrap_or_else(|| Err(Problem::internal("not answered"))),
-                Err(Undone(problem)) if !submission.atomic && problem.category != Category::Unavailable => {
+                Err(RolledBack(problem)) if !submission.atomic && problem.category != Category::Unavailable => {
                     Ok(vec![Err(problem)])
                 }
-                Err(Undone(problem) | InDoubt(problem)) => Err(problem),
+                Err(RolledBack(problem) | CommitUnknown(problem)) => Err(problem),
             };
         }
-        let mut answer = SubmissionResult::with_capacity(submission.facts.len());
-        for fact in &submission.facts {
-            let one = Submission { facts: vec![fact.clone()], atomic: true, ..submission.clone() };
+        let mut answer = SubmissionResult::with_capacity(submission.commands.len());
+        for command in &submission.commands {
+            let one = Submission { commands: vec![command.clone()], atomic: true, ..submission.clone() };
             let (mut one, _) = Job::new(one, None);
             one.role = job.role;
             answer.push(match self.persist(&[&one]).await {
                 Ok(mut answers) => answers
                     .pop()
-                    .and_then(|answer| answer.map(|mut facts| facts.pop()).transpose())
+                    .and_then(|answer| answer.map(|mut commands| commands.pop()).transpose())
                     .unwrap_or_else(|| Err(Problem::internal("not answered")))
                     .and_then(|recorded| recorded),
-                Err(InDoubt(problem)) => return Err(problem),
-                Err(Undone(problem)) if problem.category == Category::Unavailable => return Err(problem),
-                Err(Undone(problem)) => Err(problem),
+                Err(CommitUnknown(problem)) => return Err(problem),
+                Err(RolledBack(problem)) if problem.category == Category::Unavailable => return Err(problem),
+                Err(RolledBack(problem)) => Err(problem),
             });
         }
         Ok(answer)
@@ -115,12 +120,12 @@ impl Worker {
 
     /// Commits submissions in one transaction, and tries again what the database undid: a deadlock, a connection lost before
     /// the commit, somebody who stored the same at the same time.
-    async fn persist(&self, jobs: &[&Job]) -> Result<Answers, BatchFailure> {
+    async fn persist(&self, jobs: &[&Job]) -> Result<BatchAnswers, BatchFailure> {
         let mut tries = 0;
         loop {
             tries += 1;
             match self.attempt(jobs).await {
-                Err(Undone(problem)) if problem.category == Category::Unavailable && tries < TRIES => {
+                Err(RolledBack(problem)) if problem.category == Category::Unavailable && tries < MAX_ATTEMPTS => {
                     tokio::time::sleep(Duration::from_millis(13) * tries).await;
                 }
                 done => return done,
@@ -128,7 +133,7 @@ impl Worker {
         }
     }
 
-    async fn attempt(&self, jobs: &[&Job]) -> Result<Answers, BatchFailure> {
+    async fn attempt(&self, jobs: &[&Job]) -> Result<BatchAnswers, BatchFailure> {
         let Some(clinic) = jobs.first().map(|job| job.submission.clinic.as_str()) else { return Ok(Vec::new()) };
         let mut tx = self.db.begin("record").await?;
         let now = self.clock.now();
@@ -144,23 +149,23 @@ impl Worker {
             Err(problem) => {
                 // Where this fails too, the connection is closed with the transaction.
                 let _ = tx.rollback().await;
-                return Err(Undone(problem));
+                return Err(RolledBack(problem));
             }
         };
-        let (delivers, tells) = (batch.set.delivers, !batch.set.lines.is_empty());
-        tx.commit().await.map_err(InDoubt)?;
-        if delivers {
+        let (outbox_changed, has_entries) = (batch.set.outbox_changed, !batch.set.journal_entries.is_empty());
+        tx.commit().await.map_err(CommitUnknown)?;
+        if outbox_changed {
             self.written.notify_one();
         }
-        if tells {
+        if has_entries {
             self.journaled.notify_one();
         }
         Ok(answers)
     }
 }
 
-/// How often a command is applied until it has all that it needs.
-const ROUNDS: usize = 32;
+/// Gather rounds for one command.
+const MAX_GATHER_ROUNDS: usize = 32;
 
 /// Submissions in one transaction.
 struct Batch<'a> {
@@ -170,7 +175,7 @@ struct Batch<'a> {
 
 impl Batch<'_> {
     /// Gathers, applies, writes.
-    async fn run(&mut self, context: &RecordContext<'_>, jobs: &[&Job]) -> Result<Answers, Problem> {
+    async fn run(&mut self, context: &RecordContext<'_>, jobs: &[&Job]) -> Result<BatchAnswers, Problem> {
         let mut named = RowKeys::default();
         for job in jobs {
             named.extend(&job.named);
@@ -179,7 +184,7 @@ impl Batch<'_> {
         let mut answers = Vec::with_capacity(jobs.len());
         for job in jobs {
             let context = RecordContext { by: &job.submission.by, role: job.role, ..*context };
-            answers.push(self.submission(&context, job).await?);
+            answers.push(self.apply_submission(&context, job).await?);
         }
         self.set.write(self.tx).await?;
         Ok(answers)
@@ -187,26 +192,26 @@ impl Batch<'_> {
 
     /// Applies one submission. A command that fails takes back its own changes, or those of its submission where that is
     /// atomic.
-    async fn submission(
+    async fn apply_submission(
         &mut self,
         context: &RecordContext<'_>,
         job: &Job,
     ) -> Result<Result<SubmissionResult, Problem>, Problem> {
-        let Submission { facts, atomic, .. } = &job.submission;
-        if let Some(once) = &job.once {
-            // A failed batch is tried again without what others have answered meanwhile.
-            if let Some(before) = self.gathered(context, |set| idempotency::answered(set, once)).await?? {
+        let Submission { commands, atomic, .. } = &job.submission;
+        if let Some(key) = &job.idempotency_key {
+            // On a retry, another replica may have answered meanwhile.
+            if let Some(before) = self.apply_when_gathered(context, |set| idempotency::answered(set, key)).await?? {
                 return Ok(before);
             }
         }
         let begun = self.set.mark();
-        let mut answer = SubmissionResult::with_capacity(facts.len());
-        for (number, fact) in facts.iter().enumerate() {
+        let mut answer = SubmissionResult::with_capacity(commands.len());
+        for (number, command) in commands.iter().enumerate() {
             let mark = self.set.mark();
-            match self.command(context, fact).await? {
+            match self.apply_command(context, command).await? {
                 Ok(recorded) => answer.push(Ok(recorded)),
                 Err(problem) => {
-                    let problem = Problem { fact: Some(number), ..problem };
+                    let problem = Problem { command: Some(number), ..problem };
                     let is_again = problem.category == Category::Unavailable;
                     if is_again || !self.set.take_back(if *atomic { &begun } else { &mark }) {
                         return Err(problem);
@@ -218,21 +223,21 @@ impl Batch<'_> {
                 }
             }
         }
-        if let Some(once) = &job.once {
-            idempotency::remember(&mut self.set, once, &answer)?;
+        if let Some(key) = &job.idempotency_key {
+            idempotency::remember(&mut self.set, key, &answer)?;
         }
         Ok(Ok(answer))
     }
 
     /// Applies one command; the inner problem is its own, the outer one the database's.
-    async fn command(
+    async fn apply_command(
         &mut self,
         context: &RecordContext<'_>,
-        fact: &Command,
+        command: &Command,
     ) -> Result<Result<Recorded, Problem>, Problem> {
         let context = RecordContext { new_id: context.clock.id(), ..*context };
-        let before = self.set.lines.len();
-        let applied = match self.gathered(&context, |set| apply(set, &context, fact)).await? {
+        let before = self.set.journal_entries.len();
+        let applied = match self.apply_when_gathered(&context, |set| apply(set, &context, command)).await? {
             Ok(applied) => applied,
             Err(problem) => return Ok(Err(problem)),
         };
@@ -241,23 +246,23 @@ impl Batch<'_> {
             Applied::Moves(moves, left) => {
                 self.set.write_and_forget(self.tx).await?;
                 let parted = row_moves::run(self.tx, &context, &moves).await?;
-                match self.gathered(&context, |set| finish(set, &context, &parted, &left)).await? {
+                match self.apply_when_gathered(&context, |set| finish(set, &context, &parted, &left)).await? {
                     Ok(recorded) => recorded,
                     Err(problem) => return Ok(Err(problem)),
                 }
             }
         };
-        journal_lines::of_fact(&context, &mut self.set.lines, before, fact, &recorded);
+        journal_lines::of_fact(&context, &mut self.set.journal_entries, before, command, &recorded);
         Ok(Ok(recorded))
     }
 
-    /// Applies something, again as long as it needs what was not gathered.
-    async fn gathered<T>(
+    /// Applies something, and again while it needs rows that were not gathered.
+    async fn apply_when_gathered<T>(
         &mut self,
         context: &RecordContext<'_>,
         apply: impl Fn(&mut WorkingSet) -> Result<T, Problem>,
     ) -> Result<Result<T, Problem>, Problem> {
-        for _ in 0..ROUNDS {
+        for _ in 0..MAX_GATHER_ROUNDS {
             let mark = self.set.mark();
             let answer = apply(&mut self.set);
             let missing = self.set.take_missing();

@@ -71,12 +71,12 @@ pub struct WorkingSet {
     merged: HashMap<(PatientId, String), Option<PatientId>>,
     dossiers: Table<PatientId, Dossier>,
     /// Patients whose standings are written at the end.
-    planned_anew: BTreeSet<PatientId>,
+    replanned: BTreeSet<PatientId>,
     resources: Table<(String, String), Resource>,
     /// What persons said of resources, by type and id.
     completions: Table<(String, String), Completion>,
     /// Which resources carried an identifier when it was read, by type and token.
-    carriers: HashMap<(String, String), BTreeSet<String>>,
+    identifier_holders: HashMap<(String, String), BTreeSet<String>>,
     /// Whether a resource carries an identifier, where that has changed, by type, token and id.
     carrier_changes: Table<(String, String, String), bool>,
     measurements: Table<(PatientId, MeasurementId), (Measurement, DateTime<Utc>)>,
@@ -101,33 +101,33 @@ pub struct WorkingSet {
     quarantined: Table<Uuid, Option<QuarantineRecord>>,
     /// Patients who have arrived, so that what waited for them is let go.
     arrived: Table<PatientId, ()>,
-    facts: Vec<EventRow>,
+    events: Vec<EventRow>,
     /// Events of a kind in an episode, as they were read.
-    told: HashMap<(EpisodeId, String), Vec<EventRow>>,
+    events_by_kind: HashMap<(EpisodeId, String), Vec<EventRow>>,
     sessions: HashMap<Uuid, Option<ReviewSession>>,
     /// Deliveries that were looked at in the chart.
     deliveries: HashMap<Uuid, Option<Delivery>>,
     sightings: Vec<(Delivery, ChartNote)>,
-    joined: Vec<SessionReview>,
+    session_reviews: Vec<SessionReview>,
     answers: Table<String, StoredAnswer>,
     /// What the journal says about it.
-    pub lines: Vec<journal::JournalEntry>,
+    pub journal_entries: Vec<journal::JournalEntry>,
     /// Whether anything was put into the outbox.
-    pub delivers: bool,
+    pub outbox_changed: bool,
     /// How often everything was written and forgotten, because rows moved from one person to another.
-    forgotten: usize,
+    flushes: usize,
 }
 
 /// A point that a command can return to.
 #[derive(Clone, Copy, Debug)]
 pub struct UndoMark {
-    forgotten: usize,
+    flushes: usize,
     tables: [usize; 16],
-    facts: usize,
+    events: usize,
     sightings: usize,
-    joined: usize,
-    lines: usize,
-    delivers: bool,
+    session_reviews: usize,
+    journal_entries: usize,
+    outbox_changed: bool,
 }
 
 impl WorkingSet {
@@ -160,29 +160,29 @@ impl WorkingSet {
     /// A point to return to.
     pub fn mark(&mut self) -> UndoMark {
         UndoMark {
-            forgotten: self.forgotten,
+            flushes: self.flushes,
             tables: self.tables().map(|table| table.mark()),
-            facts: self.facts.len(),
+            events: self.events.len(),
             sightings: self.sightings.len(),
-            joined: self.joined.len(),
-            lines: self.lines.len(),
-            delivers: self.delivers,
+            session_reviews: self.session_reviews.len(),
+            journal_entries: self.journal_entries.len(),
+            outbox_changed: self.outbox_changed,
         }
     }
 
     /// Takes back every change since a mark. `false` where some of them are in the database already.
     pub fn take_back(&mut self, mark: &UndoMark) -> bool {
-        if mark.forgotten != self.forgotten {
+        if mark.flushes != self.flushes {
             return false;
         }
         for (table, mark) in self.tables().into_iter().zip(mark.tables) {
             table.take_back(mark);
         }
-        self.facts.truncate(mark.facts);
+        self.events.truncate(mark.events);
         self.sightings.truncate(mark.sightings);
-        self.joined.truncate(mark.joined);
-        self.lines.truncate(mark.lines);
-        self.delivers = mark.delivers;
+        self.session_reviews.truncate(mark.session_reviews);
+        self.journal_entries.truncate(mark.journal_entries);
+        self.outbox_changed = mark.outbox_changed;
         true
     }
 
@@ -207,11 +207,11 @@ impl WorkingSet {
 
     /// Lets the standings of a patient be written at the end.
     pub fn plan_anew(&mut self, patient: PatientId) {
-        self.planned_anew.insert(patient);
+        self.replanned.insert(patient);
     }
 
     /// Adds lines to the log.
-    pub fn append(&mut self, facts: Vec<EventRow>) {
-        self.facts.extend(facts);
+    pub fn append(&mut self, events: Vec<EventRow>) {
+        self.events.extend(events);
     }
 }

@@ -126,7 +126,7 @@ pub fn stored_token(token: &str) -> String {
     indexed(token).into_owned()
 }
 
-static CARRIERS: LazyLock<Texts> = LazyLock::new(|| {
+static HOLDERS: LazyLock<Texts> = LazyLock::new(|| {
     Texts::list(
         "SELECT token, id FROM resource_identifier WHERE clinic_id = $1 AND type = $2 AND id <> '' AND token IN",
         3,
@@ -135,14 +135,14 @@ static CARRIERS: LazyLock<Texts> = LazyLock::new(|| {
 });
 
 /// The ids of the resources of a type that carry one of these business identifiers, deleted or not: (token, id).
-pub async fn carriers(
+pub async fn identifier_holders(
     tx: &mut ReadTx,
     clinic: &str,
     kind: &str,
     tokens: &[String],
 ) -> Result<Vec<(String, String)>, Problem> {
     let tokens: Vec<String> = tokens.iter().map(|token| indexed(token).into_owned()).collect();
-    let mut rows = fetch_listed!(tx, (String, String), CARRIERS, &tokens, clinic, kind);
+    let mut rows = fetch_listed!(tx, (String, String), HOLDERS, &tokens, clinic, kind);
     rows.sort_unstable();
     Ok(rows)
 }

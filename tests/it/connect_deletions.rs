@@ -40,7 +40,7 @@ async fn what_is_deleted_there_counts_no_more(#[values(Engine::Sqlite, Engine::P
     connected.chart.put(second);
     connected.sweep().await;
     let whom = PatientKey::Key("Patient/p0".to_owned());
-    let enrolled = Command::Enrolled { whom, episode: Box::new(episode("2026-02-16")), fit: None };
+    let enrolled = Command::Enroll { whom, episode: Box::new(episode("2026-02-16")), fit: None };
     connected.app.recorder.one(CLINIC, "test", enrolled).await.unwrap();
     let latest = async || {
         let mut tx = connected.app.db.read().await.unwrap();

@@ -37,7 +37,9 @@ async fn our_own_writing_is_no_news(#[values(Engine::Sqlite, Engine::Postgres)] 
         assessor: "C. Manager".into(),
         note: None,
     };
-    world.record(Command::OfPatient { patient: row.id, at: world.connected.clock.now(), care: assessment }).await;
+    world
+        .record(Command::RecordPatientCare { patient: row.id, at: world.connected.clock.now(), care: assessment })
+        .await;
     world.connected.service.deliver_due().await.unwrap();
     for _ in 0..2 {
         world.sweep().await;
@@ -226,7 +228,7 @@ async fn a_review_that_only_the_chart_knows_of_is_asked_for_until_it_is_document
         session: None,
     };
     let (episode, on) = (story.episodes[0].id, date("2026-03-02"));
-    world.record(Command::Cared { episode, on, at: None, care: review, if_match: None }).await;
+    world.record(Command::RecordCare { episode, on, at: None, care: review, if_match: None }).await;
     let standing = world.standing(NONRESPONSE).await;
     assert!(standing.findings.iter().all(|f| f.rule != Rule::ReviewUndocumented));
 }

@@ -181,7 +181,7 @@ async fn a_server_that_searches_by_patient_only_is_asked_about_those_in_care() {
         world.app.intake.take(CLINIC, "test", arrival, Condition::None).await.unwrap();
         let whom = PatientKey::Key(format!("Patient/{id}"));
         let episode = Box::new(episode("2026-02-20"));
-        world.app.recorder.one(CLINIC, "test", Command::Enrolled { whom, episode, fit: None }).await.unwrap();
+        world.app.recorder.one(CLINIC, "test", Command::Enroll { whom, episode, fit: None }).await.unwrap();
     }
     let visit = world.sweep().await;
     assert!(visit.swept.iter().all(|swept| swept.failed.is_none()), "{visit:?}");
@@ -279,7 +279,7 @@ async fn a_web_page_of_a_proxy_is_no_answer() {
     world.app.intake.take(CLINIC, "test", arrival, Condition::None).await.unwrap();
     let whom = PatientKey::Key("Patient/p1".into());
     let episode = Box::new(episode("2026-02-20"));
-    world.app.recorder.one(CLINIC, "test", Command::Enrolled { whom, episode, fit: None }).await.unwrap();
+    world.app.recorder.one(CLINIC, "test", Command::Enroll { whom, episode, fit: None }).await.unwrap();
     world.misbehave(|how| how.proxy_not_found = true);
     let connection = world.app.connections.named("ehr").unwrap().clone();
     let said = connection.understand(r#"{"changed": ["QuestionnaireResponse/q1"]}"#).unwrap();

@@ -150,7 +150,7 @@ async fn a_topic_is_subscribed_to_and_what_it_tells_stands(#[values(Engine::Sqli
 
     // A form is put into the chart: it is here without a sweep, and it counts.
     let whom = PatientKey::Key("Patient/p0".to_owned());
-    let enrolled = Command::Enrolled { whom, episode: Box::new(episode("2026-02-16")), fit: None };
+    let enrolled = Command::Enroll { whom, episode: Box::new(episode("2026-02-16")), fit: None };
     connected.app.recorder.one(CLINIC, "test", enrolled).await.unwrap();
     connected.chart.clear_log();
     let mut next = connected.form(1);

@@ -24,7 +24,7 @@ async fn story(world: &World) {
     world.send(&phq9("f2", "2", "1999-12-31T23:59:59.9999999Z", [1; 9])).await.unwrap();
     world.send(&phq9("f3", "nobody", "2026-03-01T10:00:00Z", [1; 9])).await.unwrap();
     let care = Care::Discharge { reason: "withdrew".parse().unwrap(), note: Some("Canary Ü ß \u{1F600}".to_owned()) };
-    let discharge = Command::Cared { episode, on: date("2026-03-02"), at: None, care, if_match: None };
+    let discharge = Command::RecordCare { episode, on: date("2026-03-02"), at: None, care, if_match: None };
     world.record(discharge).await.unwrap();
     let mut away = patient("3");
     away["meta"]["versionId"] = json!("2");
@@ -317,7 +317,8 @@ async fn a_batch_that_fails_in_part_leaves_lines_of_what_was_stored_only(
 ) {
     use cocm_registry::record::{Amendment, Submission};
     let Some(world) = World::on(engine).await else { return };
-    let bad = Command::Amended { episode: EpisodeId(Uuid::nil()), amendment: Amendment::default(), if_match: None };
+    let bad =
+        Command::AmendEpisode { episode: EpisodeId(Uuid::nil()), amendment: Amendment::default(), if_match: None };
     let facts = vec![world.fact(&patient("1")), bad.clone(), world.fact(&patient("2"))];
     let all = |atomic| Submission { clinic: CLINIC.into(), by: "test".into(), facts: facts.clone(), atomic };
     assert!(world.app.recorder.record(all(true)).await.is_err());

@@ -139,7 +139,7 @@ impl Loop {
                 note: None,
             };
             let at = self.clock.now();
-            let fact = Command::OfPatient { patient: delivery.patient_id, at, care };
+            let fact = Command::RecordPatientCare { patient: delivery.patient_id, at, care };
             self.service().app.recorder.one(CLINIC, "test", fact).await.unwrap();
         }
     }

@@ -85,7 +85,9 @@ impl World {
             recommendations: vec![recommendation],
             session: None,
         };
-        world.record(Command::Cared { episode, on: date("2026-03-01"), at: None, care: review, if_match: None }).await;
+        world
+            .record(Command::RecordCare { episode, on: date("2026-03-01"), at: None, care: review, if_match: None })
+            .await;
         world.connected.service.deliver_due().await.unwrap();
         world.sweep().await;
         Some(world)
@@ -97,7 +99,7 @@ impl World {
 
     pub async fn enroll(&self, person: &str, on: &str) -> EpisodeId {
         let whom = PatientKey::Key(format!("Patient/{person}"));
-        EpisodeId(self.record(Command::Enrolled { whom, episode: Box::new(episode(on)), fit: None }).await)
+        EpisodeId(self.record(Command::Enroll { whom, episode: Box::new(episode(on)), fit: None }).await)
     }
 
     /// Some minutes later the connection is swept.
@@ -167,7 +169,7 @@ impl World {
         let (by, reason) = (Some("Dr. Ames".to_owned()), None);
         let care = Care::RecommendationDecision { recommendation: self.recommendation, decision, by, reason };
         let (episode, on) = (story.episodes[0].id, date("2026-03-02"));
-        self.record(Command::Cared { episode, on, at: None, care, if_match: None }).await;
+        self.record(Command::RecordCare { episode, on, at: None, care, if_match: None }).await;
     }
 
     pub async fn standing(&self, person: &str) -> Standing {

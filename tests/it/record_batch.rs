@@ -46,7 +46,7 @@ pub async fn assert_whole(db: &Db) {
 }
 
 fn nobody() -> Command {
-    Command::LookedAt { patient: PatientId(Uuid::from_u128(7)) }
+    Command::Replan { patient: PatientId(Uuid::from_u128(7)) }
 }
 
 /// A form with an answer to item 9, so that it has consequences.
@@ -58,18 +58,18 @@ fn alarming(id: &str, patient: &str) -> serde_json::Value {
 #[tokio::test]
 async fn a_fact_that_fails_fails_alone(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let Some(world) = World::on(engine).await else { return };
-    let facts = vec![
+    let commands = vec![
         world.fact(&patient("1")),
         nobody(),
         world.fact(&alarming("a", "1")),
-        Command::Enrolled {
+        Command::Enroll {
             whom: PatientKey::Key("Patient/absent".into()),
             episode: Box::new(episode("2026-01-05")),
             fit: None,
         },
         world.fact(&alarming("b", "2")),
     ];
-    let answer = world.app.intake.take_all(CLINIC, "test", facts, false).await.unwrap();
+    let answer = world.app.intake.take_all(CLINIC, "test", commands, false).await.unwrap();
     let well: Vec<bool> = answer.iter().map(Result::is_ok).collect();
     assert_eq!(well, [true, false, true, false, true]);
     assert_eq!(answer[1].as_ref().unwrap_err().category, Category::NotFound);
@@ -81,14 +81,14 @@ async fn a_fact_that_fails_fails_alone(#[values(Engine::Sqlite, Engine::Postgres
 #[tokio::test]
 async fn what_is_sent_as_one_is_stored_as_one(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let Some(world) = World::on(engine).await else { return };
-    let facts = vec![world.fact(&patient("1")), world.fact(&alarming("a", "1")), nobody()];
-    let problem = world.app.intake.take_all(CLINIC, "test", facts, true).await.unwrap_err();
+    let commands = vec![world.fact(&patient("1")), world.fact(&alarming("a", "1")), nobody()];
+    let problem = world.app.intake.take_all(CLINIC, "test", commands, true).await.unwrap_err();
     assert_eq!(problem.category, Category::NotFound);
     for table in TABLES {
         assert_eq!(count(&world.app.db, &format!("SELECT COUNT(*) FROM {table}")).await, 0, "{table}");
     }
-    let facts = vec![world.fact(&alarming("a", "1")), world.fact(&patient("1"))];
-    assert_eq!(world.app.intake.take_all(CLINIC, "test", facts, true).await.unwrap().len(), 2);
+    let commands = vec![world.fact(&alarming("a", "1")), world.fact(&patient("1"))];
+    assert_eq!(world.app.intake.take_all(CLINIC, "test", commands, true).await.unwrap().len(), 2);
     assert_whole(&world.app.db).await;
 }
 
@@ -102,12 +102,16 @@ async fn submissions_that_share_a_batch_do_not_share_their_fate(
     for n in 0..120 {
         let intake = world.app.intake.clone();
         let (person, form) = (format!("{}", n % 11), format!("form-{n}"));
-        let mut facts = vec![world.fact(&alarming(&form, &person))];
+        let mut commands = vec![world.fact(&alarming(&form, &person))];
         let (bad, atomic) = (n % 5 == 0, n % 2 == 0);
         if bad {
-            facts.push(nobody());
+            commands.push(nobody());
         }
-        sending.push((bad, atomic, tokio::spawn(async move { intake.take_all(CLINIC, "test", facts, atomic).await })));
+        sending.push((
+            bad,
+            atomic,
+            tokio::spawn(async move { intake.take_all(CLINIC, "test", commands, atomic).await }),
+        ));
     }
     let mut stored = 0;
     for (bad, atomic, answer) in sending {
@@ -144,7 +148,7 @@ async fn bundles_that_overlap_do_not_lock_each_other_out(#[values(Engine::Sqlite
     let mut dice = Dice::new(4);
     let mut sending = Vec::new();
     for n in 0..60 {
-        let mut facts = Vec::new();
+        let mut commands = Vec::new();
         for m in 0..6 {
             let person = (dice.roll() % 6).to_string();
             let mut form = alarming(&format!("form-{n}-{m}"), &person);
@@ -153,10 +157,10 @@ async fn bundles_that_overlap_do_not_lock_each_other_out(#[values(Engine::Sqlite
             }
             let arrival = world.app.intake.read(CLINIC, &form.to_string()).unwrap();
             let condition = cocm_registry::record::Condition::None;
-            facts.push(Command::Arrived { arrival: Box::new(arrival), condition });
+            commands.push(Command::StoreResource { arrival: Box::new(arrival), condition });
         }
         let (intake, atomic) = (intakes[n % 2].clone(), n % 3 == 0);
-        sending.push(tokio::spawn(async move { intake.take_all(CLINIC, "test", facts, atomic).await }));
+        sending.push(tokio::spawn(async move { intake.take_all(CLINIC, "test", commands, atomic).await }));
     }
     for answer in sending {
         assert!(answer.await.unwrap().unwrap().iter().all(Result::is_ok));

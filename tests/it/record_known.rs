@@ -78,7 +78,7 @@ async fn the_log_tells_the_story_that_is_stored(#[values(Engine::Sqlite, Engine:
     }
     for care in [Care::Resume, Care::Hold { reason: "Away".into() }] {
         world.clock.set(world.clock.now() + TimeDelta::hours(9));
-        let fact = Command::Cared { episode, on: date("2026-03-03"), at: None, care, if_match: None };
+        let fact = Command::RecordCare { episode, on: date("2026-03-03"), at: None, care, if_match: None };
         // An active episode has nothing to resume.
         let _ = world.record(fact).await;
         the_log_tells_what_is_stored(&world).await;

@@ -101,7 +101,7 @@ async fn play(world: &World, clinic: &str, events: &[&Value]) {
 }
 
 async fn enroll(world: &World, clinic: &str) {
-    let fact = Command::Enrolled {
+    let fact = Command::Enroll {
         whom: PatientKey::Key("Patient/1".into()),
         episode: Box::new(episode("2026-01-05")),
         fit: None,

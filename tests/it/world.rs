@@ -111,7 +111,7 @@ impl World {
     /// A fact, as the doors hand it in.
     pub fn fact(&self, resource: &Value) -> Command {
         let arrival = self.app.intake.read(CLINIC, &resource.to_string()).unwrap();
-        Command::Arrived { arrival: Box::new(arrival), condition: Condition::None }
+        Command::StoreResource { arrival: Box::new(arrival), condition: Condition::None }
     }
 
     pub async fn record(&self, fact: Command) -> Result<Recorded, Problem> {
@@ -121,7 +121,7 @@ impl World {
     /// Enrolls a patient whose reference is known.
     pub async fn enroll(&self, patient: &str, on: &str) -> EpisodeId {
         let whom = PatientKey::Key(format!("Patient/{patient}"));
-        let fact = Command::Enrolled { whom, episode: Box::new(episode(on)), fit: None };
+        let fact = Command::Enroll { whom, episode: Box::new(episode(on)), fit: None };
         self.record(fact).await.unwrap().id.parse().unwrap()
     }
 

@@ -89,8 +89,8 @@ impl From<ApiKeyRecord> for ApiKeyView {
 /// Makes a key. It is sent as `Authorization: Bearer` or as `X-API-Key`.
 #[utoipa::path(post, path = "/api-keys", tag = "operations", request_body = NewApiKey,
     responses((status = 201, description = "Made; the key is shown this once", body = ApiKeyReceipt), WriteErrors))]
-async fn create_api_key(ask: RequestContext, JsonBody(new): JsonBody<NewApiKey>) -> Result<Response, Problem> {
-    ask.caller.require(&[Role::Admin])?;
+async fn create_api_key(call: RequestContext, JsonBody(new): JsonBody<NewApiKey>) -> Result<Response, Problem> {
+    call.caller.require(&[Role::Admin])?;
     let name = new.name.trim();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ');
     if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(is_plain) {
@@ -104,8 +104,8 @@ async fn create_api_key(ask: RequestContext, JsonBody(new): JsonBody<NewApiKey>)
     if scopes.is_some_and(|scopes| !scopes.split_whitespace().any(|scope| scope.contains('/'))) {
         return Err(Problem::unprocessable("must name FHIR scopes, such as system/*.cruds").at("scopes"));
     }
-    let now = ask.app.clock.now();
-    let key = ApiKey::new(ask.caller.clinic.clone(), ask.app.clock.id())?;
+    let now = call.app.clock.now();
+    let key = ApiKey::new(call.caller.clinic.clone(), call.app.clock.id())?;
     let record = ApiKeyRecord {
         id: key.id,
         name: name.to_owned(),
@@ -116,13 +116,13 @@ async fn create_api_key(ask: RequestContext, JsonBody(new): JsonBody<NewApiKey>)
         scopes: scopes.map(str::to_owned),
         digest: key.digest(),
         created_at: now,
-        created_by: ask.caller.subject.clone(),
+        created_by: call.caller.subject.clone(),
         expires_at: now + TimeDelta::days(i64::from(days)),
         revoked_at: None,
     };
-    let mut tx = ask.app.db.begin("api_key").await?;
-    api_key::insert(&mut tx, ask.clinic(), &record).await?;
-    journal::add(&mut tx, &[entry(&ask, "api_key.created", key.id, now)]).await?;
+    let mut tx = call.app.db.begin("api_key").await?;
+    api_key::insert(&mut tx, call.clinic(), &record).await?;
+    journal::add(&mut tx, &[entry(&call, "api_key.created", key.id, now)]).await?;
     tx.commit().await?;
     let receipt = ApiKeyReceipt { id: key.id, key: key.reveal(), expires_at: record.expires_at };
     Ok(created(None, None, receipt))
@@ -131,10 +131,10 @@ async fn create_api_key(ask: RequestContext, JsonBody(new): JsonBody<NewApiKey>)
 /// The clinic's keys, the newest first, also those that have expired or were revoked.
 #[utoipa::path(get, path = "/api-keys", tag = "operations",
     responses((status = 200, description = "Without their secrets", body = Page<ApiKeyView>), ReadErrors))]
-async fn list_api_keys(ask: RequestContext) -> Result<Json<Page<ApiKeyView>>, Problem> {
-    ask.caller.require(&[Role::Admin])?;
-    let mut tx = ask.app.db.read().await?;
-    let keys = api_key::list(&mut tx, ask.clinic(), LISTED).await?;
+async fn list_api_keys(call: RequestContext) -> Result<Json<Page<ApiKeyView>>, Problem> {
+    call.caller.require(&[Role::Admin])?;
+    let mut tx = call.app.db.read().await?;
+    let keys = api_key::list(&mut tx, call.clinic(), LISTED).await?;
     Ok(Json(Page { items: keys.into_iter().map(ApiKeyView::from).collect(), next: None }))
 }
 
@@ -142,21 +142,21 @@ async fn list_api_keys(ask: RequestContext) -> Result<Json<Page<ApiKeyView>>, Pr
 #[utoipa::path(delete, path = "/api-keys/{id}", tag = "operations",
     params(("id" = String, Path, description = "The key")),
     responses((status = 204, description = "It is worth nothing from now on"), WriteErrors))]
-async fn revoke_api_key(ask: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Result<StatusCode, Problem> {
-    ask.caller.require(&[Role::Admin])?;
-    let now = ask.app.clock.now();
-    let mut tx = ask.app.db.begin("api_key").await?;
-    if !api_key::revoke(&mut tx, ask.clinic(), id, now).await? {
+async fn revoke_api_key(call: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Result<StatusCode, Problem> {
+    call.caller.require(&[Role::Admin])?;
+    let now = call.app.clock.now();
+    let mut tx = call.app.db.begin("api_key").await?;
+    if !api_key::revoke(&mut tx, call.clinic(), id, now).await? {
         return Err(Problem::not_found("API key"));
     }
-    journal::add(&mut tx, &[entry(&ask, "api_key.revoked", id, now)]).await?;
+    journal::add(&mut tx, &[entry(&call, "api_key.revoked", id, now)]).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn entry(ask: &RequestContext, event: &str, key: Uuid, now: DateTime<Utc>) -> JournalEntry {
-    let (by, role) = (&ask.caller.subject, Some(ask.caller.role));
-    let mut entry = JournalEntry::new(ask.app.clock.id(), ask.clinic(), now, by, role).event(event);
+fn entry(call: &RequestContext, event: &str, key: Uuid, now: DateTime<Utc>) -> JournalEntry {
+    let (by, role) = (&call.caller.subject, Some(call.caller.role));
+    let mut entry = JournalEntry::new(call.app.clock.id(), call.clinic(), now, by, role).event(event);
     entry.subject = Some(format!("api-key/{key}"));
     entry
 }

@@ -114,16 +114,16 @@ fn read(sealed: &SealedEntry) -> Option<AuditEntry> {
 #[utoipa::path(get, path = "/audit", tag = "operations", params(AuditQuery),
     responses((status = 200, description = "In order of the chain, backwards", body = Page<AuditEntry>), ReadErrors))]
 async fn read_audit(
-    ask: RequestContext,
+    call: RequestContext,
     headers: HeaderMap,
     StrictQuery(query): StrictQuery<AuditQuery>,
 ) -> Result<Response, Problem> {
-    ask.caller.require(&[Role::Admin])?;
+    call.caller.require(&[Role::Admin])?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let (limit, below) = (paging.limit()?, paging.after::<i64>()?);
     let asked = journal::JournalFilter { patient: query.patient, from: query.from, until: query.to, below };
-    let mut tx = ask.app.db.read().await?;
-    let rows = journal::page(&mut tx, ask.clinic(), &asked, limit + 1).await?;
+    let mut tx = call.app.db.read().await?;
+    let rows = journal::page(&mut tx, call.clinic(), &asked, limit + 1).await?;
     drop(tx);
     let lines = page(rows, limit, |row| row.seq, |row| read(&row));
     let unreadable = || Problem::internal("a line of the journal cannot be read; run verify-audit");
@@ -133,7 +133,7 @@ async fn read_audit(
         return Ok(Json(Page { items, next: lines.next }).into_response());
     }
     let next = lines.next.map(|cursor| page_after(&asked, paging.limit, &cursor));
-    let bundle = bundle(ask.clinic(), &items, next.as_deref());
+    let bundle = bundle(call.clinic(), &items, next.as_deref());
     Ok(([(CONTENT_TYPE, "application/fhir+json")], bundle.to_string()).into_response())
 }
 

@@ -38,14 +38,14 @@ struct NewBaseline {
     params(("id" = String, Path, description = "The episode")), request_body = NewBaseline,
     responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn override_baseline(
-    ask: RequestContext,
+    call: RequestContext,
     IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewBaseline>,
 ) -> Result<Response, Problem> {
-    ask.caller.require(&[Role::CareManager, Role::PsychiatricConsultant])?;
+    call.caller.require(&[Role::CareManager, Role::PsychiatricConsultant])?;
     let measurement = parse_id(&new.measurement).map_err(|_| {
         Problem::unprocessable("no scored measurement of this instrument has that id").at("measurement")
     })?;
     let care = Care::BaselineOverride { instrument: new.instrument, measurement, reason: new.reason.0 };
-    care::enter(&ask, episode, (ask.today(), None), care).await
+    care::enter(&call, episode, (call.today(), None), care).await
 }

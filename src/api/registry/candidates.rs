@@ -68,17 +68,17 @@ fn age(birth_date: Option<&str>, today: NaiveDate) -> Option<i32> {
 #[utoipa::path(get, path = "/candidates", tag = "caseload", params(CandidatesQuery),
     responses((status = 200, description = "Longest waiting first, then by id", body = Page<CandidateBody>), ReadErrors))]
 async fn list_candidates(
-    ask: RequestContext,
+    call: RequestContext,
     StrictQuery(query): StrictQuery<CandidatesQuery>,
 ) -> Result<Json<Page<CandidateBody>>, Problem> {
-    ask.caller.require(READERS)?;
+    call.caller.require(READERS)?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let limit = paging.limit()?;
     let after = paging.after()?;
-    let mut tx = ask.app.db.read().await?;
-    let rows = patient::candidates(&mut tx, ask.clinic(), query.dismissed, after, limit + 1).await?;
+    let mut tx = call.app.db.read().await?;
+    let rows = patient::candidates(&mut tx, call.clinic(), query.dismissed, after, limit + 1).await?;
     drop(tx);
-    let today = ask.today();
+    let today = call.today();
     let rows: Vec<(Patient, Candidate)> =
         rows.into_iter().filter_map(|mut row| row.candidate.take().map(|candidate| (row, candidate.0))).collect();
     let key = |(row, candidate): &(Patient, Candidate)| (candidate.since, row.id);
@@ -115,14 +115,14 @@ struct DismissalBody {
     params(("id" = String, Path, description = "The patient")), request_body = NewDismissal,
     responses((status = 201, description = "Recorded", body = DismissalBody), WriteErrors))]
 async fn dismiss(
-    ask: RequestContext,
+    call: RequestContext,
     IdInPath(patient): IdInPath<PatientId>,
     JsonBody(new): JsonBody<NewDismissal>,
 ) -> Result<Response, Problem> {
-    ask.caller.require(&[Role::CareManager, Role::PrimaryCare])?;
+    call.caller.require(&[Role::CareManager, Role::PrimaryCare])?;
     // The dismissed scores are determined under the patient's lock.
     let care = Care::CandidateDismissal { reason: new.reason.0, scores: Vec::new() };
-    let recorded = ask.record_one(Command::OfPatient { patient, at: ask.app.clock.now(), care }).await?;
+    let recorded = call.record_one(Command::RecordPatientCare { patient, at: call.app.clock.now(), care }).await?;
     let patient = recorded.patient.unwrap_or(patient);
     Ok(created(None, None, DismissalBody { id: recorded.id, patient, recorded_at: recorded.at }))
 }

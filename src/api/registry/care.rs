@@ -51,22 +51,22 @@ impl EntryReceipt {
 
 /// The fact of an entry.
 pub fn fact(
-    ask: &RequestContext,
+    call: &RequestContext,
     episode: EpisodeId,
     (on, at): (NaiveDate, Option<DateTime<Utc>>),
     care: Care,
 ) -> Command {
-    Command::Cared { episode, on, at, care, if_match: ask.if_match }
+    Command::RecordCare { episode, on, at, care, if_match: call.if_match }
 }
 
 /// Records one entry and answers.
 pub async fn enter(
-    ask: &RequestContext,
+    call: &RequestContext,
     episode: EpisodeId,
     when: (NaiveDate, Option<DateTime<Utc>>),
     care: Care,
 ) -> Result<Response, Problem> {
-    let recorded = ask.record_one(fact(ask, episode, when, care)).await?;
+    let recorded = call.record_one(fact(call, episode, when, care)).await?;
     Ok(EntryReceipt::of(recorded, episode, when.0).answer())
 }
 

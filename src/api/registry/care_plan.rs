@@ -119,16 +119,16 @@ pub(super) struct CarePlanSource {
 }
 
 impl CarePlanSource {
-    pub(super) async fn of(ask: &RequestContext, id: EpisodeId) -> Result<Self, Problem> {
+    pub(super) async fn of(call: &RequestContext, id: EpisodeId) -> Result<Self, Problem> {
         let absent = || Problem::not_found("episode");
-        let mut tx = ask.app.db.read().await?;
-        let stored = episode::find(&mut tx, ask.clinic(), id).await?.ok_or_else(absent)?;
-        let patient = patient::find(&mut tx, ask.clinic(), stored.patient_id).await?.ok_or_else(absent)?;
-        let story = story::of(&mut tx, ask.clinic(), &patient).await?;
-        let rules = rule_set::active(&mut tx, ask.clinic()).await?;
-        let log = log::of_episode(&mut tx, ask.clinic(), id, "care_plan").await?;
+        let mut tx = call.app.db.read().await?;
+        let stored = episode::find(&mut tx, call.clinic(), id).await?.ok_or_else(absent)?;
+        let patient = patient::find(&mut tx, call.clinic(), stored.patient_id).await?.ok_or_else(absent)?;
+        let story = story::of(&mut tx, call.clinic(), &patient).await?;
+        let rules = rule_set::active(&mut tx, call.clinic()).await?;
+        let log = log::of_episode(&mut tx, call.clinic(), id, "care_plan").await?;
         drop(tx);
-        let plan = plan_without_outlook(&story, &rules, ask.today());
+        let plan = plan_without_outlook(&story, &rules, call.today());
         let standing = plan.standings.into_iter().find(|s| s.episode == id).ok_or_else(absent)?;
         Ok(Self { stored, patient, story, standing, log })
     }
@@ -218,13 +218,13 @@ fn html(page: String) -> Response {
     params(("id" = String, Path, description = "The episode"), PlanQuery),
     responses((status = 200, description = "With its version as `ETag`", body = CarePlanBody), ReadErrors))]
 async fn read_plan(
-    ask: RequestContext,
+    call: RequestContext,
     IdInPath(id): IdInPath<EpisodeId>,
     headers: HeaderMap,
     StrictQuery(query): StrictQuery<PlanQuery>,
 ) -> Result<Response, Problem> {
-    ask.caller.require(READERS)?;
-    let read = CarePlanSource::of(&ask, id).await?;
+    call.caller.require(READERS)?;
+    let read = CarePlanSource::of(&call, id).await?;
     let version = read.version(query.version).ok_or_else(|| Problem::not_found("care plan"))?;
     let tag = etag(version.number);
     let accept = headers.get(ACCEPT).and_then(|a| a.to_str().ok()).unwrap_or_default();
@@ -246,17 +246,17 @@ async fn read_plan(
     params(("id" = String, Path, description = "The episode"), ("If-Match" = Option<String>, Header, description = "The version that was read")),
     request_body = NewCarePlan, responses((status = 201, description = "With its version as `ETag`", body = CarePlanBody), WriteErrors))]
 async fn write_plan(
-    mut ask: RequestContext,
+    mut call: RequestContext,
     IdInPath(id): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewCarePlan>,
 ) -> Result<Response, Problem> {
-    ask.caller.require(CLINICIANS)?;
-    let on = new.on.unwrap_or_else(|| ask.today());
-    let mut plan = new.plan(&ask)?;
+    call.caller.require(CLINICIANS)?;
+    let on = new.on.unwrap_or_else(|| call.today());
+    let mut plan = new.plan(&call)?;
     // The header names a version of the plan, not of the episode.
-    plan.replaces = ask.if_match.take();
-    let recorded = ask.record_one(fact(&ask, id, (on, None), Care::CarePlan(plan))).await?;
-    let read = CarePlanSource::of(&ask, id).await?;
+    plan.replaces = call.if_match.take();
+    let recorded = call.record_one(fact(&call, id, (on, None), Care::CarePlan(plan))).await?;
+    let read = CarePlanSource::of(&call, id).await?;
     let versions = read.story.care_plans(id);
     let version = versions.into_iter().find(|version| version.entry.id.to_string() == recorded.id);
     let version = version.ok_or_else(|| Problem::new(Category::Internal, "a care plan vanished"))?;
@@ -268,11 +268,11 @@ async fn write_plan(
 #[utoipa::path(get, path = "/episodes/{id}/care-plans", tag = "care", params(("id" = String, Path, description = "The episode")),
     responses((status = 200, description = "All on one page", body = Page<VersionName>), ReadErrors))]
 async fn list_plans(
-    ask: RequestContext,
+    call: RequestContext,
     IdInPath(id): IdInPath<EpisodeId>,
 ) -> Result<Json<Page<VersionName>>, Problem> {
-    ask.caller.require(READERS)?;
-    let read = CarePlanSource::of(&ask, id).await?;
+    call.caller.require(READERS)?;
+    let read = CarePlanSource::of(&call, id).await?;
     let name = |version: CarePlanVersion<'_>| {
         let (recorded_at, recorded_by) = read.recorded(&version);
         VersionName {

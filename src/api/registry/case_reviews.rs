@@ -68,11 +68,11 @@ struct CaseReviewReceipt {
     params(("id" = String, Path, description = "The episode")), request_body = NewCaseReview,
     responses((status = 201, description = "Recorded", body = CaseReviewReceipt), WriteErrors))]
 async fn review_case(
-    ask: RequestContext,
+    call: RequestContext,
     IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewCaseReview>,
 ) -> Result<Response, Problem> {
-    ask.caller.require(&[Role::PsychiatricConsultant, Role::CareManager])?;
+    call.caller.require(&[Role::PsychiatricConsultant, Role::CareManager])?;
     let mut recommendations = Vec::with_capacity(new.recommendations.len());
     for (n, new) in new.recommendations.into_iter().enumerate() {
         if new.due_on.is_some_and(|on| !plausible(on)) {
@@ -80,7 +80,7 @@ async fn review_case(
             return Err(Problem::unprocessable("a date between 1900 and 2200").at(at));
         }
         recommendations.push(Recommendation {
-            id: ask.id(n),
+            id: call.id(n),
             kind: new.kind,
             text: new.text.0,
             to: new.to,
@@ -96,13 +96,13 @@ async fn review_case(
     let session = new.session.as_deref().map(parse_id).transpose();
     let session = session.map_err(|_| Problem::unprocessable("no such review session").at("session"))?;
     let care = Care::CaseReview {
-        reviewer: words(new.reviewer).unwrap_or_else(|| ask.caller.subject.clone()),
+        reviewer: words(new.reviewer).unwrap_or_else(|| call.caller.subject.clone()),
         summary,
         minutes: care::minutes(new.minutes)?,
         recommendations: recommendations.clone(),
         session,
     };
-    let recorded = ask.record_one(fact(&ask, episode, (new.reviewed_on, None), care)).await?;
+    let recorded = call.record_one(fact(&call, episode, (new.reviewed_on, None), care)).await?;
     let entered = EntryReceipt::of(recorded, episode, new.reviewed_on);
     Ok(created(None, Some(entered.revision), CaseReviewReceipt { entered, recommendations }))
 }

@@ -196,10 +196,10 @@ fn case(row: StandingRow, today: NaiveDate) -> Result<CaseloadItem, Problem> {
 #[utoipa::path(get, path = "/caseload", tag = "caseload", params(CaseloadQuery),
     responses((status = 200, description = "In a stable, total order", body = Page<CaseloadItem>), ReadErrors))]
 async fn read_caseload(
-    ask: RequestContext,
+    call: RequestContext,
     StrictQuery(query): StrictQuery<CaseloadQuery>,
 ) -> Result<Json<Page<CaseloadItem>>, Problem> {
-    ask.caller.require(READERS)?;
+    call.caller.require(READERS)?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let limit = paging.limit()?;
     let filter = StandingFilter {
@@ -213,26 +213,26 @@ async fn read_caseload(
     let cases = match (query_date(query.as_of, "as_of")?, query.sort) {
         (Some(on), Sort::Attention) => {
             let after = on_the_same_day(on, paging.after()?)?;
-            let rows = as_of::rows(&ask, on, &filter, limit + 1, after, StandingRow::attention_key).await?;
+            let rows = as_of::rows(&call, on, &filter, limit + 1, after, StandingRow::attention_key).await?;
             page(rows, limit, |row| (on, row.attention_key()), |row| case(row, on))
         }
         (Some(on), Sort::Name) => {
             let after = on_the_same_day(on, paging.after()?)?;
-            let rows = as_of::rows(&ask, on, &filter, limit + 1, after, by_name).await?;
+            let rows = as_of::rows(&call, on, &filter, limit + 1, after, by_name).await?;
             page(rows, limit, |row| (on, by_name(row)), |row| case(row, on))
         }
         (None, sort) => {
-            let mut tx = ask.app.db.read().await?;
-            let today = ask.today();
+            let mut tx = call.app.db.read().await?;
+            let today = call.today();
             match sort {
                 Sort::Attention => {
                     let after = paging.after()?;
-                    let rows = standing::by_attention(&mut tx, ask.clinic(), &filter, None, after, limit + 1).await?;
+                    let rows = standing::by_attention(&mut tx, call.clinic(), &filter, None, after, limit + 1).await?;
                     page(rows, limit, StandingRow::attention_key, |row| case(row, today))
                 }
                 Sort::Name => {
                     let after = paging.after()?;
-                    let rows = standing::by_name(&mut tx, ask.clinic(), &filter, after, limit + 1).await?;
+                    let rows = standing::by_name(&mut tx, call.clinic(), &filter, after, limit + 1).await?;
                     page(rows, limit, by_name, |row| case(row, today))
                 }
             }

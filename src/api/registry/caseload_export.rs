@@ -103,10 +103,10 @@ const COLUMNS: &[Column] = &[
 #[utoipa::path(get, path = "/caseload.csv", tag = "caseload", params(CaseloadExportQuery),
     responses((status = 200, description = "One line per episode", content_type = "text/csv", body = String), ReadErrors))]
 async fn caseload_csv(
-    ask: RequestContext,
+    call: RequestContext,
     StrictQuery(query): StrictQuery<CaseloadExportQuery>,
 ) -> Result<Response, Problem> {
-    answer(&ask, query, Format::Csv).await
+    answer(&call, query, Format::Csv).await
 }
 
 /// The caseload as a workbook: at most 50,000 rows.
@@ -114,14 +114,14 @@ async fn caseload_csv(
     responses((status = 200, description = "One sheet, one row per episode",
         content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", body = Workbook), ReadErrors))]
 async fn caseload_xlsx(
-    ask: RequestContext,
+    call: RequestContext,
     StrictQuery(query): StrictQuery<CaseloadExportQuery>,
 ) -> Result<Response, Problem> {
-    answer(&ask, query, Format::Xlsx).await
+    answer(&call, query, Format::Xlsx).await
 }
 
-async fn answer(ask: &RequestContext, query: CaseloadExportQuery, format: Format) -> Result<Response, Problem> {
-    ask.caller.require(READERS)?;
+async fn answer(call: &RequestContext, query: CaseloadExportQuery, format: Format) -> Result<Response, Problem> {
+    call.caller.require(READERS)?;
     let filter = StandingFilter {
         care_manager: words(query.care_manager),
         psychiatric_consultant: words(query.psychiatric_consultant),
@@ -129,10 +129,10 @@ async fn answer(ask: &RequestContext, query: CaseloadExportQuery, format: Format
         finding: query.finding.map(|finding| finding.to_string()),
         name: words(query.q),
     };
-    let today = ask.today();
+    let today = call.today();
     let rows = Caseload {
-        db: ask.app.db.clone(),
-        clinic: ask.clinic().to_owned(),
+        db: call.app.db.clone(),
+        clinic: call.clinic().to_owned(),
         filter,
         after: match query.sort {
             Sort::Attention => ExportPosition::Attention(None),

@@ -150,18 +150,18 @@ impl From<SubscriptionRecord> for SubscriptionView {
 /// The EHRs that this clinic is connected to: how far they are fetched, what waits, what is wrong.
 #[utoipa::path(get, path = "/connections", tag = "operations",
     responses((status = 200, description = "In the order of the configuration", body = Page<ConnectionView>), ReadErrors))]
-async fn list_connections(ask: RequestContext) -> Result<Json<Page<ConnectionView>>, Problem> {
-    ask.caller.require(READERS)?;
+async fn list_connections(call: RequestContext) -> Result<Json<Page<ConnectionView>>, Problem> {
+    call.caller.require(READERS)?;
     let mut items = Vec::new();
-    for connection in ask.app.connections.iter().filter(|connection| connection.clinic == ask.clinic()) {
-        items.push(view(&ask, connection).await?);
+    for connection in call.app.connections.iter().filter(|connection| connection.clinic == call.clinic()) {
+        items.push(view(&call, connection).await?);
     }
     Ok(Json(Page { items, next: None }))
 }
 
-async fn view(ask: &RequestContext, connection: &Connection) -> Result<ConnectionView, Problem> {
-    let (of, now) = (connection.of(), ask.app.clock.now());
-    let mut tx = ask.app.db.read().await?;
+async fn view(call: &RequestContext, connection: &Connection) -> Result<ConnectionView, Problem> {
+    let (of, now) = (connection.of(), call.app.clock.now());
+    let mut tx = call.app.db.read().await?;
     let row = connection::due(&mut tx, of).await?;
     let (waiting, in_vain, waiting_since) = hint::waiting(&mut tx, of).await?;
     let unreadable = hint::failures(&mut tx, of, NAMED).await?.into_iter().map(|hint| UnreadableResource {
@@ -190,12 +190,12 @@ async fn view(ask: &RequestContext, connection: &Connection) -> Result<Connectio
 #[utoipa::path(post, path = "/connections/{name}/sync", tag = "operations",
     params(("name" = String, Path, description = "The `[[ehr]]`")),
     responses((status = 202, description = "It will be done"), WriteErrors))]
-async fn sync_connection(ask: RequestContext, Path(name): Path<String>) -> Result<StatusCode, Problem> {
-    ask.caller.require(&[Role::Admin, Role::CareManager])?;
+async fn sync_connection(call: RequestContext, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+    call.caller.require(&[Role::Admin, Role::CareManager])?;
     let theirs =
-        |connection: &&std::sync::Arc<Connection>| connection.clinic == ask.clinic() && connection.name() == name;
-    let connection = ask.app.connections.iter().find(theirs).ok_or_else(|| Problem::not_found("connection"))?;
+        |connection: &&std::sync::Arc<Connection>| connection.clinic == call.clinic() && connection.name() == name;
+    let connection = call.app.connections.iter().find(theirs).ok_or_else(|| Problem::not_found("connection"))?;
     let look = Notification { look_again: true, ..Notification::default() };
-    ask.app.intake.hear(connection, &look).await?;
+    call.app.intake.hear(connection, &look).await?;
     Ok(StatusCode::ACCEPTED)
 }

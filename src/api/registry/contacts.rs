@@ -57,12 +57,12 @@ struct NewContact {
 #[utoipa::path(post, path = "/episodes/{id}/contacts", tag = "care", params(("id" = String, Path, description = "The episode")),
     request_body = NewContact, responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn add_contact(
-    ask: RequestContext,
+    call: RequestContext,
     IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewContact>,
 ) -> Result<Response, Problem> {
-    ask.caller.require(&[Role::CareManager])?;
-    let occurred = new.occurred_at.map(|moment| moment.in_zone(ask.zone()));
+    call.caller.require(&[Role::CareManager])?;
+    let occurred = new.occurred_at.map(|moment| moment.in_zone(call.zone()));
     let when = match (new.on, occurred) {
         (Some(on), Some((date, _))) if on != date => {
             return Err(Problem::unprocessable("not the local date of occurred_at").at("on"));
@@ -86,7 +86,7 @@ async fn add_contact(
         next_contact_on: new.next_contact_on,
         note: words(new.note),
     };
-    care::enter(&ask, episode, when, care).await
+    care::enter(&call, episode, when, care).await
 }
 
 /// Stores a known intervention by its name, free text unchanged.

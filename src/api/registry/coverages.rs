@@ -47,16 +47,16 @@ struct CoverageReceipt {
     params(("id" = String, Path, description = "The patient")), request_body = NewCoverage,
     responses((status = 201, description = "Recorded", body = CoverageReceipt), WriteErrors))]
 async fn cover(
-    ask: RequestContext,
+    call: RequestContext,
     IdInPath(patient): IdInPath<PatientId>,
     JsonBody(new): JsonBody<NewCoverage>,
 ) -> Result<Response, Problem> {
-    ask.caller.require(&[Role::CareManager, Role::Admin])?;
+    call.caller.require(&[Role::CareManager, Role::Admin])?;
     if new.to.is_some_and(|to| to < new.from) {
         return Err(Problem::unprocessable("a coverage does not end before it begins").at("to"));
     }
     let care = Care::Coverage { payer: new.payer, from: new.from, to: new.to };
-    let recorded = ask.record_one(Command::OfPatient { patient, at: ask.app.clock.now(), care }).await?;
+    let recorded = call.record_one(Command::RecordPatientCare { patient, at: call.app.clock.now(), care }).await?;
     let patient = recorded.patient.unwrap_or(patient);
     Ok(created(None, None, CoverageReceipt { id: recorded.id, patient }))
 }

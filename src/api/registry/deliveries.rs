@@ -181,26 +181,26 @@ impl From<DeliveryAttempt> for AttemptBody {
 #[utoipa::path(get, path = "/deliveries", tag = "operations", params(DeliveriesQuery),
     responses((status = 200, description = "In order of id", body = Page<DeliveryBody>), ReadErrors))]
 async fn list_deliveries(
-    ask: RequestContext,
+    call: RequestContext,
     StrictQuery(query): StrictQuery<DeliveriesQuery>,
 ) -> Result<Json<Page<DeliveryBody>>, Problem> {
-    ask.caller.require(READERS)?;
+    call.caller.require(READERS)?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let (limit, after) = (paging.limit()?, paging.after()?);
-    let mut tx = ask.app.db.read().await?;
+    let mut tx = call.app.db.read().await?;
     let which = DeliveryFilter { state: query.state, patient: query.patient, drift: query.drift };
-    let rows = outbox::page(&mut tx, ask.clinic(), which, after, limit + 1).await?;
+    let rows = outbox::page(&mut tx, call.clinic(), which, after, limit + 1).await?;
     Ok(Json(page(rows, limit, |d| d.id, DeliveryBody::from)))
 }
 
 /// One delivery, with each attempt.
 #[utoipa::path(get, path = "/deliveries/{id}", tag = "operations", params(("id" = String, Path, description = "The delivery")),
     responses((status = 200, description = "With its attempts", body = WholeDelivery), ReadErrors))]
-async fn read_delivery(ask: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Result<Json<WholeDelivery>, Problem> {
-    ask.caller.require(READERS)?;
-    let mut tx = ask.app.db.read().await?;
-    let delivery = outbox::by_id(&mut tx, ask.clinic(), id).await?.ok_or_else(|| Problem::not_found("delivery"))?;
-    let attempts = outbox::attempts(&mut tx, ask.clinic(), id).await?;
+async fn read_delivery(call: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Result<Json<WholeDelivery>, Problem> {
+    call.caller.require(READERS)?;
+    let mut tx = call.app.db.read().await?;
+    let delivery = outbox::by_id(&mut tx, call.clinic(), id).await?.ok_or_else(|| Problem::not_found("delivery"))?;
+    let attempts = outbox::attempts(&mut tx, call.clinic(), id).await?;
     let attempts_made = attempts.into_iter().map(AttemptBody::from).collect();
     Ok(Json(WholeDelivery { delivery: DeliveryBody::from(delivery), attempts_made }))
 }
@@ -208,20 +208,20 @@ async fn read_delivery(ask: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Res
 /// Sends a parked or waiting delivery again, now.
 #[utoipa::path(post, path = "/deliveries/{id}/retry", tag = "operations", params(("id" = String, Path, description = "The delivery")),
     responses((status = 200, description = "It is pending, and due now", body = DeliveryBody), WriteErrors))]
-async fn retry_delivery(ask: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Result<Json<DeliveryBody>, Problem> {
-    ask.caller.require(&[Role::Admin, Role::CareManager])?;
-    let now = ask.app.clock.now();
-    let mut tx = ask.app.db.begin("delivery_retry").await?;
-    let delivery = outbox::by_id(&mut tx, ask.clinic(), id).await?.ok_or_else(|| Problem::not_found("delivery"))?;
-    if !outbox::retry(&mut tx, ask.clinic(), id, now).await? {
+async fn retry_delivery(call: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Result<Json<DeliveryBody>, Problem> {
+    call.caller.require(&[Role::Admin, Role::CareManager])?;
+    let now = call.app.clock.now();
+    let mut tx = call.app.db.begin("delivery_retry").await?;
+    let delivery = outbox::by_id(&mut tx, call.clinic(), id).await?.ok_or_else(|| Problem::not_found("delivery"))?;
+    if !outbox::retry(&mut tx, call.clinic(), id, now).await? {
         return Err(Problem::conflict(format!(
             "the delivery is {}: there is nothing to send",
             delivery.state.as_str()
         )));
     }
-    outbox::wake(&mut tx, ask.clinic(), delivery.patient_id, now).await?;
-    let delivery = outbox::by_id(&mut tx, ask.clinic(), id).await?.ok_or_else(|| Problem::not_found("delivery"))?;
+    outbox::wake(&mut tx, call.clinic(), delivery.patient_id, now).await?;
+    let delivery = outbox::by_id(&mut tx, call.clinic(), id).await?.ok_or_else(|| Problem::not_found("delivery"))?;
     tx.commit().await?;
-    ask.app.outbox.notify_one();
+    call.app.outbox.notify_one();
     Ok(Json(DeliveryBody::from(delivery)))
 }

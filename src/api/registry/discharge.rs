@@ -75,14 +75,14 @@ impl From<NewReason> for DischargeReason {
 #[utoipa::path(post, path = "/episodes/{id}/discharge", tag = "care", params(("id" = String, Path, description = "The episode")),
     request_body = NewDischarge, responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn discharge(
-    ask: RequestContext,
+    call: RequestContext,
     IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewDischarge>,
 ) -> Result<Response, Problem> {
-    ask.caller.require(&[Role::CareManager])?;
+    call.caller.require(&[Role::CareManager])?;
     let reason = DischargeReason::from(new.reason);
     let asks = reason == DischargeReason::Graduated && new.note.is_none();
-    let missing = if asks { missing_for_graduation(&ask, episode, new.discharged_on).await? } else { Vec::new() };
+    let missing = if asks { missing_for_graduation(&call, episode, new.discharged_on).await? } else { Vec::new() };
     let care = match (reason, new.duplicate_of.as_deref().map(parse_id)) {
         (DischargeReason::Duplicate, Some(Ok(of))) => Care::Duplicate { of },
         (DischargeReason::Duplicate, _) => {
@@ -91,7 +91,7 @@ async fn discharge(
         (_, Some(_)) => return Err(Problem::unprocessable("only with the reason duplicate").at("duplicate_of")),
         (reason, None) => Care::Discharge { reason, note: words(new.note) },
     };
-    let recorded = ask.record_one(fact(&ask, episode, (new.discharged_on, None), care)).await?;
+    let recorded = call.record_one(fact(&call, episode, (new.discharged_on, None), care)).await?;
     let mut entered = EntryReceipt::of(recorded, episode, new.discharged_on);
     entered.warnings.extend(missing.into_iter().map(str::to_owned));
     Ok(entered.answer())
@@ -99,15 +99,15 @@ async fn discharge(
 
 /// What a graduation asks a reason for, where the note gives none.
 async fn missing_for_graduation(
-    ask: &RequestContext,
+    call: &RequestContext,
     episode: EpisodeId,
     on: NaiveDate,
 ) -> Result<Vec<&'static str>, Problem> {
-    let mut tx = ask.app.db.read().await?;
-    let Some(stored) = store::episode::find(&mut tx, ask.clinic(), episode).await? else { return Ok(Vec::new()) };
-    let found = store::patient::find(&mut tx, ask.clinic(), stored.patient_id).await?;
+    let mut tx = call.app.db.read().await?;
+    let Some(stored) = store::episode::find(&mut tx, call.clinic(), episode).await? else { return Ok(Vec::new()) };
+    let found = store::patient::find(&mut tx, call.clinic(), stored.patient_id).await?;
     let Some(patient) = found else { return Ok(Vec::new()) };
-    let story = store::story::of(&mut tx, ask.clinic(), &patient).await?;
-    let rules = store::rule_set::active(&mut tx, ask.clinic()).await?;
+    let story = store::story::of(&mut tx, call.clinic(), &patient).await?;
+    let rules = store::rule_set::active(&mut tx, call.clinic()).await?;
     Ok(graduation::missing(&story, &rules, episode, on))
 }

@@ -34,11 +34,11 @@ struct NewFlag {
     params(("id" = String, Path, description = "The episode")), request_body = NewFlag,
     responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn flag(
-    ask: RequestContext,
+    call: RequestContext,
     IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewFlag>,
 ) -> Result<Response, Problem> {
-    ask.caller.require(CLINICIANS)?;
+    call.caller.require(CLINICIANS)?;
     let care = Care::DiscussionFlag { raised: new.raised, note: words(new.note) };
-    care::enter(&ask, episode, (ask.today(), None), care).await
+    care::enter(&call, episode, (call.today(), None), care).await
 }

@@ -99,22 +99,22 @@ fn lasting<T>(change: Change<T>, field: &str) -> Result<Option<T>, Problem> {
 /// Reads an episode, with its ETag.
 #[utoipa::path(get, path = "/episodes/{id}", tag = "episodes", params(("id" = String, Path, description = "The episode")),
     responses((status = 200, description = "With `ETag`", body = WholeEpisode), ReadErrors))]
-async fn read_episode(ask: RequestContext, IdInPath(id): IdInPath<EpisodeId>) -> Result<Response, Problem> {
-    ask.caller.require(READERS)?;
-    let whole = whole(&ask, id).await?;
+async fn read_episode(call: RequestContext, IdInPath(id): IdInPath<EpisodeId>) -> Result<Response, Problem> {
+    call.caller.require(READERS)?;
+    let whole = whole(&call, id).await?;
     Ok((etag(whole.episode.revision), Json(whole)).into_response())
 }
 
-async fn whole(ask: &RequestContext, id: EpisodeId) -> Result<WholeEpisode, Problem> {
+async fn whole(call: &RequestContext, id: EpisodeId) -> Result<WholeEpisode, Problem> {
     let absent = || Problem::not_found("episode");
-    let mut tx = ask.app.db.read().await?;
-    let stored = episode::find(&mut tx, ask.clinic(), id).await?.ok_or_else(absent)?;
-    let patient = patient::find(&mut tx, ask.clinic(), stored.patient_id).await?.ok_or_else(absent)?;
-    let story = story::of(&mut tx, ask.clinic(), &patient).await?;
-    let rules = rule_set::active(&mut tx, ask.clinic()).await?;
+    let mut tx = call.app.db.read().await?;
+    let stored = episode::find(&mut tx, call.clinic(), id).await?.ok_or_else(absent)?;
+    let patient = patient::find(&mut tx, call.clinic(), stored.patient_id).await?.ok_or_else(absent)?;
+    let story = story::of(&mut tx, call.clinic(), &patient).await?;
+    let rules = rule_set::active(&mut tx, call.clinic()).await?;
     drop(tx);
     let recommendations = followed(&story).into_iter().filter(|f| f.episode == Some(id)).collect();
-    let courses = story.courses(ask.today());
+    let courses = story.courses(call.today());
     let course = courses.iter().find(|course| course.episode.id == id);
     let care_plan = story.care_plan(id).map(|version| PlanName {
         version: version.number,
@@ -136,12 +136,12 @@ async fn whole(ask: &RequestContext, id: EpisodeId) -> Result<WholeEpisode, Prob
     params(("id" = String, Path, description = "The episode"), ("If-Match" = Option<String>, Header, description = "The ETag that was read")),
     request_body = EpisodePatch, responses((status = 200, description = "With the new `ETag`", body = WholeEpisode), WriteErrors))]
 async fn amend_episode(
-    ask: RequestContext,
+    call: RequestContext,
     IdInPath(id): IdInPath<EpisodeId>,
     JsonBody(patch): JsonBody<EpisodePatch>,
 ) -> Result<Response, Problem> {
-    ask.caller.require(&[Role::CareManager])?;
-    let before = whole(&ask, id).await?;
+    call.caller.require(&[Role::CareManager])?;
+    let before = whole(&call, id).await?;
     let target_instruments = lasting(patch.target_instruments, "target_instruments")?;
     let target_instruments =
         target_instruments.map(|t| targets(before.episode.primary_instrument, Some(t))).transpose()?;
@@ -155,7 +155,7 @@ async fn amend_episode(
         reason: words(patch.reason),
         transferred_on: None,
     };
-    ask.record_one(Command::Amended { episode: id, amendment, if_match: ask.if_match }).await?;
-    let after = whole(&ask, id).await?;
+    call.record_one(Command::AmendEpisode { episode: id, amendment, if_match: call.if_match }).await?;
+    let after = whole(&call, id).await?;
     Ok((etag(after.episode.revision), Json(after)).into_response())
 }

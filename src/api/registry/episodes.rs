@@ -185,8 +185,8 @@ pub fn targets(primary: Instrument, targets: Option<Vec<Instrument>>) -> Result<
 /// Enrolls a patient, or notes a referral.
 #[utoipa::path(post, path = "/episodes", tag = "episodes", request_body = NewEpisode,
     responses((status = 201, description = "Enrolled; `Location` and `ETag` are set", body = EpisodeBody), WriteErrors))]
-async fn enrol(ask: RequestContext, JsonBody(new): JsonBody<NewEpisode>) -> Result<Response, Problem> {
-    ask.caller.require(&[Role::CareManager])?;
+async fn enrol(call: RequestContext, JsonBody(new): JsonBody<NewEpisode>) -> Result<Response, Problem> {
+    call.caller.require(&[Role::CareManager])?;
     let primary = new.primary_instrument.unwrap_or(Instrument::PHQ9);
     let new_episode = Episode {
         id: EpisodeId(Uuid::nil()),
@@ -198,23 +198,23 @@ async fn enrol(ask: RequestContext, JsonBody(new): JsonBody<NewEpisode>) -> Resu
         primary_care_provider: words(new.primary_care_provider),
         psychiatric_consultant: words(new.psychiatric_consultant),
     };
-    let fit = new.fit.map(|fit| fit.checked(&ask, "fit.")).transpose()?;
+    let fit = new.fit.map(|fit| fit.checked(&call, "fit.")).transpose()?;
     if new.enrolled_on.is_some() && fit.as_ref().is_some_and(|fit| fit.decision == FitDecision::SpecialtyCare) {
         let detail = "who needs direct specialty care is not enrolled here; leave enrolled_on out to keep the referral";
         return Err(Problem::unprocessable(detail).at("fit.decision"));
     }
-    let whom = new.patient.whom(ask.app.intake.bases(ask.clinic()))?;
-    let fact = Command::Enrolled { whom, episode: Box::new(new_episode), fit: fit.map(Box::new) };
-    let recorded = ask.record_one(fact).await?;
-    let body = read(&ask, parse_id(&recorded.id)?).await?;
+    let whom = new.patient.whom(call.app.intake.bases(call.clinic()))?;
+    let fact = Command::Enroll { whom, episode: Box::new(new_episode), fit: fit.map(Box::new) };
+    let recorded = call.record_one(fact).await?;
+    let body = read(&call, parse_id(&recorded.id)?).await?;
     Ok(created(Some(format!("/api/v1/episodes/{}", recorded.id)), Some(body.revision), body))
 }
 
 /// Reads an episode.
-pub async fn read(ask: &RequestContext, id: EpisodeId) -> Result<EpisodeBody, Problem> {
-    let mut tx = ask.app.db.read().await?;
-    let stored = episode::find(&mut tx, ask.clinic(), id).await?.ok_or_else(|| Problem::not_found("episode"))?;
-    let patient = patient::find(&mut tx, ask.clinic(), stored.patient_id).await?;
+pub async fn read(call: &RequestContext, id: EpisodeId) -> Result<EpisodeBody, Problem> {
+    let mut tx = call.app.db.read().await?;
+    let stored = episode::find(&mut tx, call.clinic(), id).await?.ok_or_else(|| Problem::not_found("episode"))?;
+    let patient = patient::find(&mut tx, call.clinic(), stored.patient_id).await?;
     let patient = patient.ok_or_else(|| Problem::not_found("episode"))?;
     Ok(EpisodeBody::of(stored, &patient))
 }
@@ -236,17 +236,17 @@ struct EpisodesQuery {
 #[utoipa::path(get, path = "/episodes", tag = "episodes", params(EpisodesQuery),
     responses((status = 200, description = "Empty where the patient has none", body = Page<EpisodeBody>), ReadErrors))]
 async fn list_episodes(
-    ask: RequestContext,
+    call: RequestContext,
     StrictQuery(query): StrictQuery<EpisodesQuery>,
 ) -> Result<Json<Page<EpisodeBody>>, Problem> {
-    ask.caller.require(READERS)?;
+    call.caller.require(READERS)?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let limit = paging.limit()?;
     let after: Option<EpisodeId> = paging.after()?;
-    let mut tx = ask.app.db.read().await?;
-    let patient = patient::find(&mut tx, ask.clinic(), query.patient).await?;
+    let mut tx = call.app.db.read().await?;
+    let patient = patient::find(&mut tx, call.clinic(), query.patient).await?;
     let patient = patient.ok_or_else(|| Problem::not_found("patient"))?;
-    let rows = episode::of_patient(&mut tx, ask.clinic(), patient.id).await?;
+    let rows = episode::of_patient(&mut tx, call.clinic(), patient.id).await?;
     // A patient has a handful: they are all read. An episode is never removed, so that the one before is found.
     let begin = after.and_then(|after| rows.iter().position(|stored| stored.episode.id == after)).map_or(0, |n| n + 1);
     let rows: Vec<EpisodeRecord> = rows.into_iter().skip(begin).collect();

@@ -68,20 +68,20 @@ struct EventsQuery {
     responses((status = 200, description = "Goes on for ever", content_type = "text/event-stream", body = String),
         (status = 429, description = "Too many streams of this person or clinic are open"), ReadErrors))]
 async fn stream_events(
-    ask: RequestContext,
+    call: RequestContext,
     headers: HeaderMap,
     stopping: Option<Extension<ShutdownSignal>>,
     session: Option<Extension<StreamAdmission>>,
     StrictQuery(query): StrictQuery<EventsQuery>,
 ) -> Result<Response, Problem> {
-    ask.caller.require(READERS)?;
+    call.caller.require(READERS)?;
     let names = query.types.as_deref().map(|types| types.split(','));
     let wanted =
         names.map_or(Ok(EventFilter::default()), EventFilter::new).map_err(|e| Problem::malformed(e).at("types"))?;
     let asked = query.after.as_deref().map(str::parse::<EventPosition>).transpose();
     let asked = asked.map_err(|e| Problem::malformed(e).at("after"))?;
     let last = headers.get("last-event-id").map(|id| id.to_str().unwrap_or_default().parse::<EventPosition>().ok());
-    let place = ask.app.journal.listen(ask.clinic(), &ask.caller.subject).map_err(|full| {
+    let place = call.app.journal.listen(call.clinic(), &call.caller.subject).map_err(|full| {
         let detail = match full {
             TooMany::OfThePerson => format!("you have {PERSON_STREAMS} event streams open already"),
             TooMany::OfTheClinic => format!("{CLINIC_STREAMS} event streams of this clinic are open already"),
@@ -89,9 +89,9 @@ async fn stream_events(
         Problem::new(Category::RateLimited, detail)
     })?;
 
-    let heads = ask.app.journal.heads();
-    let mut tx = ask.app.db.read().await?;
-    let head = journal::head(&mut tx, ask.clinic()).await?.map_or(0, |head| head.seq);
+    let heads = call.app.journal.heads();
+    let mut tx = call.app.db.read().await?;
+    let head = journal::head(&mut tx, call.clinic()).await?.map_or(0, |head| head.seq);
     drop(tx);
     let mut ready = VecDeque::from([Event::default().retry(RETRY).comment("welcome")]);
     let at = match last.unwrap_or(asked.or(Some(EventPosition::whole(head)))) {
@@ -104,12 +104,12 @@ async fn stream_events(
     let mut beat = interval_at(tokio::time::Instant::now() + BEAT, BEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let stopping = stopping.map(|Extension(stopping)| stopping);
-    let clinic = ask.clinic().to_owned();
+    let clinic = call.clinic().to_owned();
     let admission = match session {
         Some(Extension(session)) => session,
-        None => token_admission(&ask.app, bearer(&headers)?),
+        None => token_admission(&call.app, bearer(&headers)?),
     };
-    let stream = Stream { app: ask.app, clinic, admission, at, wanted, heads, stopping, ready, beat, _place: place };
+    let stream = Stream { app: call.app, clinic, admission, at, wanted, heads, stopping, ready, beat, _place: place };
     let events = unfold(stream, |mut stream| async move {
         let event = stream.next().await?;
         Some((Ok::<_, Infallible>(event), stream))
@@ -126,8 +126,8 @@ pub struct StreamAdmission(Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Syn
 
 impl StreamAdmission {
     /// Asks this each time.
-    pub fn new(ask: impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(ask))
+    pub fn new(call: impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(call))
     }
 
     async fn holds(&self) -> bool {

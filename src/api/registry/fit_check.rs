@@ -39,7 +39,7 @@ pub struct NewFitCheck {
 
 impl NewFitCheck {
     /// The checked fit check to store. `field` is its place in the request.
-    pub fn checked(self, ask: &RequestContext, field: &str) -> Result<FitCheck, Problem> {
+    pub fn checked(self, call: &RequestContext, field: &str) -> Result<FitCheck, Problem> {
         let mut concerns = self.concerns;
         concerns.sort_unstable();
         concerns.dedup();
@@ -47,7 +47,7 @@ impl NewFitCheck {
             concerns,
             decision: self.decision,
             reason: words(self.reason),
-            by: words(self.by).unwrap_or_else(|| ask.caller.subject.clone()),
+            by: words(self.by).unwrap_or_else(|| call.caller.subject.clone()),
         };
         match fit.fault() {
             Some(fault) => Err(Problem::unprocessable(fault).at(format!("{field}reason"))),
@@ -80,19 +80,19 @@ struct DatedFitCheck {
 #[utoipa::path(post, path = "/episodes/{id}/fit-check", tag = "care", params(("id" = String, Path, description = "The episode")),
     request_body = DatedFitCheck, responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn check_fit(
-    ask: RequestContext,
+    call: RequestContext,
     IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<DatedFitCheck>,
 ) -> Result<Response, Problem> {
-    ask.caller.require(CLINICIANS)?;
+    call.caller.require(CLINICIANS)?;
     let check = NewFitCheck { concerns: new.concerns, decision: new.decision, reason: new.reason, by: new.by };
-    let fit = check.checked(&ask, "")?;
-    let on = new.on.unwrap_or_else(|| ask.today());
+    let fit = check.checked(&call, "")?;
+    let on = new.on.unwrap_or_else(|| call.today());
     let elsewhere = fit.decision == FitDecision::SpecialtyCare;
-    let recorded = ask.record_one(fact(&ask, episode, (on, None), Care::FitCheck(fit))).await?;
+    let recorded = call.record_one(fact(&call, episode, (on, None), Care::FitCheck(fit))).await?;
     let mut entered = EntryReceipt::of(recorded, episode, on);
-    let mut tx = ask.app.db.read().await?;
-    let stored = store::episode::find(&mut tx, ask.clinic(), episode).await?;
+    let mut tx = call.app.db.read().await?;
+    let stored = store::episode::find(&mut tx, call.clinic(), episode).await?;
     if elsewhere && stored.is_some_and(|stored| stored.phase != Phase::Referred) {
         let warning = "The patient is enrolled: a referral to specialty care or a discharge is for a person to enter.";
         entered.warnings.push(warning.to_owned());

@@ -18,7 +18,7 @@ pub fn routes() -> OpenApiRouter<App> {
 /// The care plan and what happened in the episode, as a page that a person may hand over. Nothing is sent anywhere.
 #[utoipa::path(get, path = "/episodes/{id}/handover", tag = "care", params(("id" = String, Path, description = "The episode")),
     responses((status = 200, description = "A document", content_type = "text/html", body = String), ReadErrors))]
-async fn hand_over(ask: RequestContext, IdInPath(id): IdInPath<EpisodeId>) -> Result<Response, Problem> {
-    ask.caller.require(READERS)?;
-    Ok(CarePlanSource::of(&ask, id).await?.handover())
+async fn hand_over(call: RequestContext, IdInPath(id): IdInPath<EpisodeId>) -> Result<Response, Problem> {
+    call.caller.require(READERS)?;
+    Ok(CarePlanSource::of(&call, id).await?.handover())
 }

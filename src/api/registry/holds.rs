@@ -43,22 +43,22 @@ struct NewResumption {
 #[utoipa::path(post, path = "/episodes/{id}/hold", tag = "care", params(("id" = String, Path, description = "The episode")),
     request_body = NewHold, responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn hold(
-    ask: RequestContext,
+    call: RequestContext,
     IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewHold>,
 ) -> Result<Response, Problem> {
-    ask.caller.require(&[Role::CareManager])?;
-    care::enter(&ask, episode, (new.from, None), Care::Hold { reason: new.reason.0 }).await
+    call.caller.require(&[Role::CareManager])?;
+    care::enter(&call, episode, (new.from, None), Care::Hold { reason: new.reason.0 }).await
 }
 
 /// Resumes active treatment: after a pause, or out of relapse prevention.
 #[utoipa::path(post, path = "/episodes/{id}/resume", tag = "care", params(("id" = String, Path, description = "The episode")),
     request_body = NewResumption, responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn resume(
-    ask: RequestContext,
+    call: RequestContext,
     IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewResumption>,
 ) -> Result<Response, Problem> {
-    ask.caller.require(&[Role::CareManager])?;
-    care::enter(&ask, episode, (new.on, None), Care::Resume).await
+    call.caller.require(&[Role::CareManager])?;
+    care::enter(&call, episode, (new.on, None), Care::Resume).await
 }

@@ -49,8 +49,8 @@ struct NewImport {
 /// the record number, and joined with the chart's Patient when it arrives.
 #[utoipa::path(post, path = "/imports/caseload", tag = "caseload", request_body = NewImport,
     responses((status = 200, description = "What became of each row, or would", body = ImportResult), WriteErrors))]
-async fn import_caseload(ask: RequestContext, request: Request) -> Result<Response, Problem> {
-    ask.caller.require(&[Role::CareManager, Role::Admin])?;
+async fn import_caseload(call: RequestContext, request: Request) -> Result<Response, Problem> {
+    call.caller.require(&[Role::CareManager, Role::Admin])?;
     let new: NewImport = json_within(request, |limit: BodyLimit| limit.bundle, JsonBudget::REQUEST).await?;
     let file = match (new.csv, new.csv_base64) {
         (Some(csv), None) => SpreadsheetFile::Text(csv),
@@ -68,13 +68,13 @@ async fn import_caseload(ask: RequestContext, request: Request) -> Result<Respon
         return Err(Problem::unprocessable("a namespace contains no |").at("identifier_system"));
     }
     let import = SpreadsheetImport {
-        clinic: ask.clinic().to_owned(),
-        by: ask.caller.subject.clone(),
+        clinic: call.clinic().to_owned(),
+        by: call.caller.subject.clone(),
         file,
         identifier_system: system,
         mapping: new.mapping,
         dry_run: new.dry_run.unwrap_or(true),
     };
-    let imported: ImportResult = ask.app.intake.import(import).await?;
+    let imported: ImportResult = call.app.intake.import(import).await?;
     Ok(Json(imported).into_response())
 }

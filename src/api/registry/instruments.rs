@@ -98,7 +98,7 @@ struct InstrumentList {
 /// The questionnaires that are scored here, with their items, bands and codes: what a mapping may name.
 #[utoipa::path(get, path = "/instruments", tag = "operations",
     responses((status = 200, description = "In the order of lists", body = InstrumentList), ReadErrors))]
-async fn list_instruments(ask: RequestContext) -> Result<Json<InstrumentList>, Problem> {
-    ask.caller.require(READERS)?;
+async fn list_instruments(call: RequestContext) -> Result<Json<InstrumentList>, Problem> {
+    call.caller.require(READERS)?;
     Ok(Json(InstrumentList { items: Instrument::all().iter().copied().map(InstrumentDescription::from).collect() }))
 }

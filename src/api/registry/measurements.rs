@@ -105,17 +105,17 @@ struct NewMeasurement {
     params(("id" = String, Path, description = "The patient")), request_body = NewMeasurement,
     responses((status = 201, description = "Scored", body = MeasurementBody), WriteErrors))]
 async fn add_measurement(
-    ask: RequestContext,
+    call: RequestContext,
     IdInPath(patient): IdInPath<PatientId>,
     JsonBody(new): JsonBody<NewMeasurement>,
 ) -> Result<Response, Problem> {
-    ask.caller.require(CLINICIANS)?;
+    call.caller.require(CLINICIANS)?;
     let answers = answers(&new)?;
     if new.language.as_deref().is_some_and(|tag| !is_language(tag)) {
         return Err(Problem::unprocessable("must be a language tag, like es or pt-BR").at("language"));
     }
-    let (on, at) = new.taken_at.instant(ask.zone());
-    let fact = Command::Measured {
+    let (on, at) = new.taken_at.instant(call.zone());
+    let fact = Command::RecordMeasurement {
         patient,
         instrument: new.instrument,
         taken: EvidenceTime { at, on },
@@ -123,9 +123,9 @@ async fn add_measurement(
         taken_by: words(new.recorded_by),
         language: new.language,
     };
-    let recorded = ask.record_one(fact).await?;
-    let mut tx = ask.app.db.read().await?;
-    let measured = measurement::of_patient(&mut tx, ask.clinic(), recorded.patient.unwrap_or(patient)).await?;
+    let recorded = call.record_one(fact).await?;
+    let mut tx = call.app.db.read().await?;
+    let measured = measurement::of_patient(&mut tx, call.clinic(), recorded.patient.unwrap_or(patient)).await?;
     let measured = measured.into_iter().find(|m| m.id.to_string() == recorded.id);
     let measured = measured.ok_or_else(|| Problem::internal("a measurement vanished"))?;
     Ok(created(None, None, MeasurementBody::from(measured)))

@@ -96,9 +96,9 @@ pub(in crate::api) enum ReportKind {
     Individual,
 }
 
-fn month_of(ask: &RequestContext, month: Option<&str>, at: &str) -> Result<Month, Problem> {
+fn month_of(call: &RequestContext, month: Option<&str>, at: &str) -> Result<Month, Problem> {
     match month {
-        None => Ok(Month::of(ask.today())),
+        None => Ok(Month::of(call.today())),
         Some(text) => text.parse().map_err(|e: String| Problem::malformed(e).at(at)),
     }
 }

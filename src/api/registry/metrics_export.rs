@@ -63,16 +63,16 @@ fn line(period: &str, payer: &str, metric: Metric) -> Vec<Cell> {
 }
 
 async fn of_month(
-    ask: RequestContext,
+    call: RequestContext,
     format: Format,
     measure: MeasureSet,
     query: MonthQuery,
 ) -> Result<Response, Problem> {
-    filed(format, measure.name(), monthly::counted(&ask, measure, query).await?).await
+    filed(format, measure.name(), monthly::counted(&call, measure, query).await?).await
 }
 
-async fn of_year(ask: RequestContext, format: Format, measure: Yearly, query: YearQuery) -> Result<Response, Problem> {
-    filed(format, measure.name(), yearly::counted(&ask, measure, &query).await?).await
+async fn of_year(call: RequestContext, format: Format, measure: Yearly, query: YearQuery) -> Result<Response, Problem> {
+    filed(format, measure.name(), yearly::counted(&call, measure, &query).await?).await
 }
 
 macro_rules! files {
@@ -81,8 +81,8 @@ macro_rules! files {
             summary = concat!($what, ", for a spreadsheet."),
             responses((status = 200, description = "One line per metric", content_type = "text/csv", body = String),
                 ReadErrors))]
-        async fn $csv(ask: RequestContext, StrictQuery(query): StrictQuery<$query>) -> Result<Response, Problem> {
-            $of(ask, Format::Csv, $measure, query).await
+        async fn $csv(call: RequestContext, StrictQuery(query): StrictQuery<$query>) -> Result<Response, Problem> {
+            $of(call, Format::Csv, $measure, query).await
         }
 
         #[utoipa::path(get, path = concat!("/metrics/", $path, ".xlsx"), tag = "metrics", params($query),
@@ -90,8 +90,8 @@ macro_rules! files {
             responses((status = 200, description = "One row per metric",
                 content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", body = Workbook),
                 ReadErrors))]
-        async fn $xlsx(ask: RequestContext, StrictQuery(query): StrictQuery<$query>) -> Result<Response, Problem> {
-            $of(ask, Format::Xlsx, $measure, query).await
+        async fn $xlsx(call: RequestContext, StrictQuery(query): StrictQuery<$query>) -> Result<Response, Problem> {
+            $of(call, Format::Xlsx, $measure, query).await
         }
     )+};
 }

@@ -88,10 +88,10 @@ struct AssessmentBody {
 /// A patient: identity, measurements, episodes, safety.
 #[utoipa::path(get, path = "/patients/{id}", tag = "patients", params(("id" = String, Path, description = "The patient")),
     responses((status = 200, description = "One who was merged into another is answered as the other", body = PatientBody), ReadErrors))]
-async fn read_patient(ask: RequestContext, IdInPath(id): IdInPath<PatientId>) -> Result<Json<PatientBody>, Problem> {
-    ask.caller.require(READERS)?;
-    let clinic = ask.clinic();
-    let mut tx = ask.app.db.read().await?;
+async fn read_patient(call: RequestContext, IdInPath(id): IdInPath<PatientId>) -> Result<Json<PatientBody>, Problem> {
+    call.caller.require(READERS)?;
+    let clinic = call.clinic();
+    let mut tx = call.app.db.read().await?;
     let row = patient::find(&mut tx, clinic, id).await?.ok_or_else(|| Problem::not_found("patient"))?;
     let story = story::of(&mut tx, clinic, &row).await?;
     let keys = patient::keys(&mut tx, clinic, row.id).await?;
@@ -102,10 +102,10 @@ async fn read_patient(ask: RequestContext, IdInPath(id): IdInPath<PatientId>) ->
     }
     let rules = rule_set::active(&mut tx, clinic).await?;
     drop(tx);
-    let plan = plan(&story, &rules, ask.today());
+    let plan = plan(&story, &rules, call.today());
     let episodes = episodes.into_iter().map(|stored| EpisodeBody::of(stored, &row)).collect();
     let mut concerns = plan.concerns;
-    let asked = unanswered(&History::of(&story), &rules, ask.today());
+    let asked = unanswered(&History::of(&story), &rules, call.today());
     concerns.extend(asked.iter().filter_map(|open| open.as_concern(&rules)));
     let safety = safety(&story, concerns);
     let measurements = story.measurements.into_iter().map(MeasurementBody::from).collect();

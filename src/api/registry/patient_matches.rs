@@ -94,19 +94,19 @@ pub async fn side_by_side(tx: &mut ReadTx, clinic: &str, found: PatientMatch) ->
 #[utoipa::path(get, path = "/patient-matches", tag = "patients", params(MatchesQuery),
     responses((status = 200, description = "In order of finding", body = Page<PatientMatchBody>), ReadErrors))]
 async fn list_matches(
-    ask: RequestContext,
+    call: RequestContext,
     StrictQuery(query): StrictQuery<MatchesQuery>,
 ) -> Result<Json<Page<PatientMatchBody>>, Problem> {
-    ask.caller.require(READERS)?;
+    call.caller.require(READERS)?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let limit = paging.limit()?;
     let after = paging.after()?;
-    let mut tx = ask.app.db.read().await?;
-    let rows = matches::page(&mut tx, ask.clinic(), query.state, after, limit + 1).await?;
+    let mut tx = call.app.db.read().await?;
+    let rows = matches::page(&mut tx, call.clinic(), query.state, after, limit + 1).await?;
     let rows = page(rows, limit, |found| (found.found_at, found.id), |found| found);
     let mut items = Vec::with_capacity(rows.items.len());
     for found in rows.items {
-        items.push(side_by_side(&mut tx, ask.clinic(), found).await?);
+        items.push(side_by_side(&mut tx, call.clinic(), found).await?);
     }
     Ok(Json(Page { items, next: rows.next }))
 }
@@ -122,17 +122,17 @@ struct NewMatch {
 /// Names two records that may be one person; a decision is another step.
 #[utoipa::path(post, path = "/patient-matches", tag = "patients", request_body = NewMatch,
     responses((status = 201, description = "Noted", body = PatientMatchBody), WriteErrors))]
-async fn name_match(ask: RequestContext, JsonBody(new): JsonBody<NewMatch>) -> Result<Response, Problem> {
-    ask.caller.require(&[Role::CareManager])?;
-    let recorded = ask.record_one(Command::MatchNamed { records: [new.one, new.other] }).await?;
-    Ok(created(None, None, read(&ask, &recorded.id).await?))
+async fn name_match(call: RequestContext, JsonBody(new): JsonBody<NewMatch>) -> Result<Response, Problem> {
+    call.caller.require(&[Role::CareManager])?;
+    let recorded = call.record_one(Command::ProposeMatch { records: [new.one, new.other] }).await?;
+    Ok(created(None, None, read(&call, &recorded.id).await?))
 }
 
-async fn read(ask: &RequestContext, id: &str) -> Result<PatientMatchBody, Problem> {
+async fn read(call: &RequestContext, id: &str) -> Result<PatientMatchBody, Problem> {
     let id = id.parse().map_err(|_| Problem::not_found("match"))?;
-    let mut tx = ask.app.db.read().await?;
-    let found = matches::find(&mut tx, ask.clinic(), id).await?.ok_or_else(|| Problem::not_found("match"))?;
-    side_by_side(&mut tx, ask.clinic(), found).await
+    let mut tx = call.app.db.read().await?;
+    let found = matches::find(&mut tx, call.clinic(), id).await?.ok_or_else(|| Problem::not_found("match"))?;
+    side_by_side(&mut tx, call.clinic(), found).await
 }
 
 /// What is decided.
@@ -166,11 +166,11 @@ struct NewMatchDecision {
     params(("id" = String, Path, description = "The match")), request_body = NewMatchDecision,
     responses((status = 200, description = "Decided", body = PatientMatchBody), WriteErrors))]
 async fn decide_match(
-    ask: RequestContext,
+    call: RequestContext,
     IdInPath(id): IdInPath<Uuid>,
     JsonBody(new): JsonBody<NewMatchDecision>,
 ) -> Result<Response, Problem> {
-    ask.caller.require(&[Role::CareManager])?;
+    call.caller.require(&[Role::CareManager])?;
     let decision = match (new.decision, new.survivor) {
         (NewDecision::Join, Some(survivor)) => MatchDecision::Join { survivor },
         (NewDecision::Join, None) => {
@@ -180,6 +180,6 @@ async fn decide_match(
         (NewDecision::Reopen, None) => MatchDecision::Reopen,
         (_, Some(_)) => return Err(Problem::unprocessable("only where the two are joined").at("survivor")),
     };
-    let recorded = ask.record_one(Command::MatchDecided { id, decision, reason: new.reason.0 }).await?;
-    Ok(Json(read(&ask, &recorded.id).await?).into_response())
+    let recorded = call.record_one(Command::DecideMatch { id, decision, reason: new.reason.0 }).await?;
+    Ok(Json(read(&call, &recorded.id).await?).into_response())
 }

@@ -84,29 +84,29 @@ impl From<Patient> for PatientIdentity {
 #[utoipa::path(get, path = "/patients", tag = "patients", params(PatientsQuery),
     responses((status = 200, description = "In order of id; empty where nobody is known by that", body = Page<PatientIdentity>), ReadErrors))]
 async fn list_patients(
-    ask: RequestContext,
+    call: RequestContext,
     StrictQuery(query): StrictQuery<PatientsQuery>,
 ) -> Result<Json<Page<PatientIdentity>>, Problem> {
     let looks_up = query.identifier.is_some() || query.reference.is_some();
-    if !(looks_up && ask.caller.role == Role::Ehr) {
-        ask.caller.require(READERS)?;
+    if !(looks_up && call.caller.role == Role::Ehr) {
+        call.caller.require(READERS)?;
     }
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let limit = paging.limit()?;
     let after: Option<PatientId> = paging.after()?;
-    let mut tx = ask.app.db.read().await?;
+    let mut tx = call.app.db.read().await?;
     if !looks_up {
-        let rows = patient::page(&mut tx, ask.clinic(), after, limit + 1).await?;
+        let rows = patient::page(&mut tx, call.clinic(), after, limit + 1).await?;
         return Ok(Json(page(rows, limit, |p| p.id, PatientIdentity::from)));
     }
     let mut found: Option<Vec<Patient>> = None;
-    let bases = ask.app.intake.bases(ask.clinic());
+    let bases = call.app.intake.bases(call.clinic());
     let keys = [
         query.identifier.map(|token| if token.contains('|') { token } else { format!("|{token}") }),
         query.reference.map(|reference| key_of(&reference, bases)),
     ];
     for key in keys.into_iter().flatten() {
-        let those = patient::by_key(&mut tx, ask.clinic(), &key).await?;
+        let those = patient::by_key(&mut tx, call.clinic(), &key).await?;
         found = Some(match found {
             None => those,
             Some(found) => found.into_iter().filter(|p| those.iter().any(|t| t.id == p.id)).collect(),

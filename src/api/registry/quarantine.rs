@@ -153,24 +153,24 @@ struct ReplayResult {
 #[utoipa::path(get, path = "/quarantine", tag = "operations", params(QuarantineQuery),
     responses((status = 200, description = "In order of id", body = Page<QuarantineItem>), ReadErrors))]
 async fn list_quarantine(
-    ask: RequestContext,
+    call: RequestContext,
     StrictQuery(query): StrictQuery<QuarantineQuery>,
 ) -> Result<Json<Page<QuarantineItem>>, Problem> {
-    ask.caller.require(READERS)?;
+    call.caller.require(READERS)?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let (limit, after) = (paging.limit()?, paging.after()?);
-    let mut tx = ask.app.db.read().await?;
-    let rows = quarantine::page(&mut tx, ask.clinic(), after, limit + 1).await?;
+    let mut tx = call.app.db.read().await?;
+    let rows = quarantine::page(&mut tx, call.clinic(), after, limit + 1).await?;
     Ok(Json(page(rows, limit, |kept| kept.id, QuarantineItem::from)))
 }
 
 /// What waits for the same reason, with counts: one mapping answers for a whole group.
 #[utoipa::path(get, path = "/quarantine/groups", tag = "operations",
     responses((status = 200, description = "The largest group first", body = QuarantineGroups), ReadErrors))]
-async fn list_quarantine_groups(ask: RequestContext) -> Result<Json<QuarantineGroups>, Problem> {
-    ask.caller.require(READERS)?;
-    let mut tx = ask.app.db.read().await?;
-    let groups = quarantine::groups(&mut tx, ask.clinic(), 500).await?;
+async fn list_quarantine_groups(call: RequestContext) -> Result<Json<QuarantineGroups>, Problem> {
+    call.caller.require(READERS)?;
+    let mut tx = call.app.db.read().await?;
+    let groups = quarantine::groups(&mut tx, call.clinic(), 500).await?;
     Ok(Json(QuarantineGroups { items: groups.into_iter().map(QuarantineGroupBody::from).collect() }))
 }
 
@@ -178,21 +178,21 @@ async fn list_quarantine_groups(ask: RequestContext) -> Result<Json<QuarantineGr
 #[utoipa::path(post, path = "/quarantine/groups/replay", tag = "operations", request_body = GroupToReplay,
     responses((status = 200, description = "What it came to", body = GroupReplayResult), WriteErrors))]
 async fn replay_quarantine_group(
-    ask: RequestContext,
+    call: RequestContext,
     JsonBody(group): JsonBody<GroupToReplay>,
 ) -> Result<Json<GroupReplayResult>, Problem> {
-    ask.caller.require(&[Role::Admin, Role::CareManager])?;
+    call.caller.require(&[Role::Admin, Role::CareManager])?;
     let (mut after, mut replayed, mut released) = (Uuid::nil(), 0, 0);
     loop {
-        let mut tx = ask.app.db.read().await?;
+        let mut tx = call.app.db.read().await?;
         let of = (group.code.as_str(), group.detail.as_str());
-        let ids = quarantine::of_group(&mut tx, ask.clinic(), of, after, 100).await?;
+        let ids = quarantine::of_group(&mut tx, call.clinic(), of, after, 100).await?;
         drop(tx);
         let Some(last) = ids.last().copied() else { break };
         after = last;
         for id in ids {
             replayed += 1;
-            released += u32::from(replay_one(&ask, id).await?.released);
+            released += u32::from(replay_one(&call, id).await?.released);
         }
     }
     Ok(Json(GroupReplayResult { replayed, released }))
@@ -201,9 +201,9 @@ async fn replay_quarantine_group(
 /// Reads a resource in quarantine again: after its mapping was corrected, or its patient has arrived.
 #[utoipa::path(post, path = "/quarantine/{id}/replay", tag = "operations", params(("id" = String, Path, description = "The item")),
     responses((status = 200, description = "What it came to", body = ReplayResult), WriteErrors))]
-async fn replay(ask: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Result<Json<ReplayResult>, Problem> {
-    ask.caller.require(&[Role::Admin, Role::CareManager])?;
-    replay_one(&ask, id).await.map(Json)
+async fn replay(call: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Result<Json<ReplayResult>, Problem> {
+    call.caller.require(&[Role::Admin, Role::CareManager])?;
+    replay_one(&call, id).await.map(Json)
 }
 
 /// What the resource does not say itself.
@@ -224,11 +224,11 @@ struct QuarantineCompletion {
     request_body = QuarantineCompletion,
     responses((status = 200, description = "What it came to", body = ReplayResult), WriteErrors))]
 async fn complete(
-    ask: RequestContext,
+    call: RequestContext,
     IdInPath(id): IdInPath<Uuid>,
     JsonBody(said): JsonBody<QuarantineCompletion>,
 ) -> Result<Json<ReplayResult>, Problem> {
-    ask.caller.require(&[Role::CareManager])?;
+    call.caller.require(&[Role::CareManager])?;
     let taken = match (said.taken_at, said.taken_on) {
         (Some(_), Some(_)) => return Err(Problem::unprocessable("either taken_at or taken_on").at("taken_on")),
         (Some(at), None) => Some((FhirDate::Instant(at), "taken_at")),
@@ -237,13 +237,13 @@ async fn complete(
     if said.patient.is_none() && taken.is_none() {
         return Err(Problem::unprocessable("say whose it is, or when it was taken").at("patient"));
     }
-    let zone = ask.zone();
+    let zone = call.zone();
     let taken = taken.map(|(date, field)| date.taken(zone).map(|time| (time, field))).unwrap_or_default();
-    if let Some((_, field)) = taken.filter(|(time, _)| time.at > ask.app.clock.now()) {
+    if let Some((_, field)) = taken.filter(|(time, _)| time.at > call.app.clock.now()) {
         return Err(Problem::unprocessable("must not be in the future").at(field));
     }
-    let mut tx = ask.app.db.read().await?;
-    let kept = quarantine::find(&mut tx, ask.clinic(), id).await?;
+    let mut tx = call.app.db.read().await?;
+    let kept = quarantine::find(&mut tx, call.clinic(), id).await?;
     drop(tx);
     let kept = kept.ok_or_else(|| Problem::not_found("item in quarantine"))?;
     if !can_be_completed(&kept.code) {
@@ -253,28 +253,28 @@ async fn complete(
         patient_id: said.patient,
         taken_at: taken.map(|(time, _)| time.at),
         taken_on: taken.map(|(time, _)| time.on),
-        completed_at: ask.app.clock.now(),
-        completed_by: ask.caller.subject.clone(),
+        completed_at: call.app.clock.now(),
+        completed_by: call.caller.subject.clone(),
     };
-    read_again(&ask, id, Condition::Completed(completion)).await.map(Json)
+    read_again(&call, id, Condition::Completed(completion)).await.map(Json)
 }
 
-async fn replay_one(ask: &RequestContext, id: Uuid) -> Result<ReplayResult, Problem> {
-    read_again(ask, id, Condition::Again).await
+async fn replay_one(call: &RequestContext, id: Uuid) -> Result<ReplayResult, Problem> {
+    read_again(call, id, Condition::Again).await
 }
 
-async fn read_again(ask: &RequestContext, id: Uuid, condition: Condition) -> Result<ReplayResult, Problem> {
-    let clinic = ask.clinic();
+async fn read_again(call: &RequestContext, id: Uuid, condition: Condition) -> Result<ReplayResult, Problem> {
+    let clinic = call.clinic();
     let absent = || Problem::not_found("item in quarantine");
-    let mut tx = ask.app.db.read().await?;
+    let mut tx = call.app.db.read().await?;
     let kept = quarantine::find(&mut tx, clinic, id).await?.ok_or_else(absent)?;
     let stored = resource::find(&mut tx, clinic, &kept.kind, &kept.resource_id).await?;
     let stored = stored.filter(|r| !r.deleted).ok_or_else(absent)?;
     drop(tx);
-    let arrival = ask.app.intake.read(clinic, &stored.body)?;
-    let recorded = ask.app.intake.take(clinic, &ask.caller.subject, arrival, condition).await?;
+    let arrival = call.app.intake.read(clinic, &stored.body)?;
+    let recorded = call.app.intake.take(clinic, &call.caller.subject, arrival, condition).await?;
     let source = format!("{}/{}", kept.kind, kept.resource_id);
-    let mut tx = ask.app.db.read().await?;
+    let mut tx = call.app.db.read().await?;
     let still = quarantine::find(&mut tx, clinic, id).await?;
     let measurements = measurement::of_source(&mut tx, clinic, &source).await?;
     Ok(ReplayResult {

@@ -92,21 +92,21 @@ struct ClinicsRecommendation {
 #[utoipa::path(get, path = "/recommendations", tag = "care", params(ListQuery),
     responses((status = 200, description = "Longest due first", body = Page<ClinicsRecommendation>), ReadErrors))]
 async fn list_recommendations(
-    ask: RequestContext,
+    call: RequestContext,
     StrictQuery(query): StrictQuery<ListQuery>,
 ) -> Result<Json<Page<ClinicsRecommendation>>, Problem> {
-    ask.caller.require(READERS)?;
+    call.caller.require(READERS)?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let limit = paging.limit()?;
     let after: Option<(NaiveDate, Uuid)> = paging.after()?;
-    let today = ask.today();
+    let today = call.today();
     let filter = RecommendationFilter {
         state: query.state.and_then(RecommendationStateFilter::state).map(|state| state.to_string()),
         due_before: (query.state == Some(RecommendationStateFilter::Overdue)).then_some(today),
         addressee: query.to.map(|to| to.to_string()),
     };
-    let mut tx = ask.app.db.read().await?;
-    let rows = recommendation::page(&mut tx, ask.clinic(), &filter, after, limit + 1).await?;
+    let mut tx = call.app.db.read().await?;
+    let rows = recommendation::page(&mut tx, call.clinic(), &filter, after, limit + 1).await?;
     drop(tx);
     let items = page(
         rows,
@@ -133,18 +133,18 @@ async fn list_recommendations(
     params(("id" = String, Path, description = "The episode")),
     responses((status = 200, description = "All on one page", body = Page<RecommendationDetail>), ReadErrors))]
 async fn of_episode(
-    ask: RequestContext,
+    call: RequestContext,
     IdInPath(id): IdInPath<EpisodeId>,
 ) -> Result<Json<Page<RecommendationDetail>>, Problem> {
-    ask.caller.require(READERS)?;
+    call.caller.require(READERS)?;
     let absent = || Problem::not_found("episode");
-    let mut tx = ask.app.db.read().await?;
-    let stored = episode::find(&mut tx, ask.clinic(), id).await?.ok_or_else(absent)?;
-    let patient = patient::find(&mut tx, ask.clinic(), stored.patient_id).await?.ok_or_else(absent)?;
-    let story = story::of(&mut tx, ask.clinic(), &patient).await?;
-    let rules = rule_set::active(&mut tx, ask.clinic()).await?;
+    let mut tx = call.app.db.read().await?;
+    let stored = episode::find(&mut tx, call.clinic(), id).await?.ok_or_else(absent)?;
+    let patient = patient::find(&mut tx, call.clinic(), stored.patient_id).await?.ok_or_else(absent)?;
+    let story = story::of(&mut tx, call.clinic(), &patient).await?;
+    let rules = rule_set::active(&mut tx, call.clinic()).await?;
     drop(tx);
-    let mut items = listed(&History::of(&story), &rules, ask.today());
+    let mut items = listed(&History::of(&story), &rules, call.today());
     items.retain(|one| one.followed.episode == Some(id));
     Ok(Json(Page { items, next: None }))
 }

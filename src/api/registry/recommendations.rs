@@ -61,20 +61,20 @@ struct DecisionReceipt {
     params(("id" = String, Path, description = "The recommendation")), request_body = NewDecision,
     responses((status = 201, description = "Recorded", body = DecisionReceipt), WriteErrors))]
 async fn decide(
-    ask: RequestContext,
+    call: RequestContext,
     IdInPath(id): IdInPath<Uuid>,
     JsonBody(new): JsonBody<NewDecision>,
 ) -> Result<Response, Problem> {
-    ask.caller.require(&[Role::PrimaryCare, Role::CareManager])?;
-    let (followed, episode, phase) = find(&ask, id).await?;
+    call.caller.require(&[Role::PrimaryCare, Role::CareManager])?;
+    let (followed, episode, phase) = find(&call, id).await?;
     let care = Care::RecommendationDecision {
         recommendation: id,
         decision: new.decision,
-        by: Some(words(new.by).unwrap_or_else(|| ask.caller.subject.clone())),
+        by: Some(words(new.by).unwrap_or_else(|| call.caller.subject.clone())),
         reason: words(new.reason),
     };
     let done = new.decision == RecommendationDecision::Done;
-    enter(&ask, (followed, phase), (episode, new.decided_on), care, done).await
+    enter(&call, (followed, phase), (episode, new.decided_on), care, done).await
 }
 
 /// Progress of a referral or a direct evaluation.
@@ -102,11 +102,11 @@ struct NewProgress {
     params(("id" = String, Path, description = "A recommendation of the kind `referral`, `specialty_referral` or `direct_evaluation`")),
     request_body = NewProgress, responses((status = 201, description = "Recorded", body = DecisionReceipt), WriteErrors))]
 async fn go_on(
-    ask: RequestContext,
+    call: RequestContext,
     IdInPath(id): IdInPath<Uuid>,
     JsonBody(new): JsonBody<NewProgress>,
 ) -> Result<Response, Problem> {
-    ask.caller.require(CLINICIANS)?;
+    call.caller.require(CLINICIANS)?;
     match (new.progress, new.scheduled_for) {
         (ReferralProgress::Scheduled, Some(on)) if !plausible(on) || on < new.on => {
             return Err(Problem::unprocessable("an appointment on that day or later").at("scheduled_for"));
@@ -117,37 +117,37 @@ async fn go_on(
     if matches!(new.progress, ReferralProgress::Declined | ReferralProgress::Closed) && new.reason.is_none() {
         return Err(Problem::unprocessable("say why it ended").at("reason"));
     }
-    let (followed, episode, phase) = find(&ask, id).await?;
+    let (followed, episode, phase) = find(&call, id).await?;
     let care = Care::RecommendationProgress {
         recommendation: id,
         progress: new.progress,
         scheduled_for: new.scheduled_for,
-        by: Some(words(new.by).unwrap_or_else(|| ask.caller.subject.clone())),
+        by: Some(words(new.by).unwrap_or_else(|| call.caller.subject.clone())),
         reason: words(new.reason),
     };
     let done = new.progress == ReferralProgress::Completed;
-    enter(&ask, (followed, phase), (episode, new.on), care, done).await
+    enter(&call, (followed, phase), (episode, new.on), care, done).await
 }
 
 /// Records what was said about a recommendation, and the treatment change that doing it is.
 async fn enter(
-    ask: &RequestContext,
+    call: &RequestContext,
     (followed, phase): (TrackedRecommendation, Phase),
     (episode, on): (EpisodeId, NaiveDate),
     care: Care,
     done: bool,
 ) -> Result<Response, Problem> {
     let id = followed.recommendation.id;
-    let mut facts = vec![fact(ask, episode, (on, None), care)];
+    let mut commands = vec![fact(call, episode, (on, None), care)];
     // In an episode that has ended there is no plan to restart.
     let change = followed.recommendation.kind.as_change().filter(|_| done && phase != Phase::Discharged);
     if let Some(kind) = change {
         let summary = followed.recommendation.text;
         let care =
             Care::TreatmentChange { changes: vec![kind], summary, recommendation: Some(id), medication: Vec::new() };
-        facts.push(Command::Cared { episode, on, at: None, care, if_match: None });
+        commands.push(Command::RecordCare { episode, on, at: None, care, if_match: None });
     }
-    let mut recorded = ask.record(facts).await?.into_iter();
+    let mut recorded = call.record(commands).await?.into_iter();
     let first = recorded.next().ok_or_else(|| Problem::internal("a fact was not answered"))?;
     let change = recorded.next();
     let mut entered = EntryReceipt::of(first, episode, on);
@@ -156,13 +156,13 @@ async fn enter(
     Ok(created(None, Some(entered.revision), DecisionReceipt { entered, recommendation: id, treatment_change }))
 }
 
-async fn find(ask: &RequestContext, id: uuid::Uuid) -> Result<(TrackedRecommendation, EpisodeId, Phase), Problem> {
+async fn find(call: &RequestContext, id: uuid::Uuid) -> Result<(TrackedRecommendation, EpisodeId, Phase), Problem> {
     let absent = || Problem::not_found("recommendation");
-    let mut tx = ask.app.db.read().await?;
-    let (patient, episode) = store::event_log::reviews_with(&mut tx, ask.clinic(), id).await?.ok_or_else(absent)?;
+    let mut tx = call.app.db.read().await?;
+    let (patient, episode) = store::event_log::reviews_with(&mut tx, call.clinic(), id).await?.ok_or_else(absent)?;
     let episode = episode.ok_or_else(absent)?;
-    let patient = patient::find(&mut tx, ask.clinic(), patient).await?.ok_or_else(absent)?;
-    let story = store::story::of(&mut tx, ask.clinic(), &patient).await?;
-    let stored = episode::find(&mut tx, ask.clinic(), episode).await?.ok_or_else(absent)?;
+    let patient = patient::find(&mut tx, call.clinic(), patient).await?.ok_or_else(absent)?;
+    let story = store::story::of(&mut tx, call.clinic(), &patient).await?;
+    let stored = episode::find(&mut tx, call.clinic(), episode).await?.ok_or_else(absent)?;
     Ok((follow(&story, id).ok_or_else(absent)?, episode, stored.phase))
 }

@@ -36,10 +36,10 @@ struct NewRelapsePrevention {
     params(("id" = String, Path, description = "The episode")), request_body = NewRelapsePrevention,
     responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn prevent_relapse(
-    ask: RequestContext,
+    call: RequestContext,
     IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewRelapsePrevention>,
 ) -> Result<Response, Problem> {
-    ask.caller.require(&[Role::CareManager])?;
-    care::enter(&ask, episode, (new.on, None), Care::RelapsePrevention { plan: new.plan.0 }).await
+    call.caller.require(&[Role::CareManager])?;
+    care::enter(&call, episode, (new.on, None), Care::RelapsePrevention { plan: new.plan.0 }).await
 }

@@ -88,23 +88,23 @@ impl QueueRow {
 #[utoipa::path(get, path = "/review-queue", tag = "caseload", params(QueueQuery),
     responses((status = 200, description = "In order", body = Page<QueueRow>), ReadErrors))]
 async fn read_queue(
-    ask: RequestContext,
+    call: RequestContext,
     StrictQuery(query): StrictQuery<QueueQuery>,
 ) -> Result<Json<Page<QueueRow>>, Problem> {
-    ask.caller.require(READERS)?;
+    call.caller.require(READERS)?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let limit = paging.limit()?;
     let after: Option<AttentionKey> = paging.after()?;
-    let on = query_date(query.on, "on")?.filter(|on| *on != ask.today());
+    let on = query_date(query.on, "on")?.filter(|on| *on != call.today());
     let filter = StandingFilter {
         care_manager: words(query.care_manager),
         psychiatric_consultant: words(query.psychiatric_consultant),
         ..StandingFilter::default()
     };
     let rows = match on {
-        None => stored(&ask, &filter, after, limit + 1).await?,
+        None => stored(&call, &filter, after, limit + 1).await?,
         Some(on) => {
-            let mut rows = computed(&ask, &filter, on).await?;
+            let mut rows = computed(&call, &filter, on).await?;
             rows.retain(|row| after.is_none_or(|after| row.key > after));
             rows
         }
@@ -113,13 +113,13 @@ async fn read_queue(
 }
 
 pub(super) async fn stored(
-    ask: &RequestContext,
+    call: &RequestContext,
     filter: &StandingFilter,
     after: Option<AttentionKey>,
     limit: i64,
 ) -> Result<Vec<QueueRow>, Problem> {
-    let mut tx = ask.app.db.read().await?;
-    let rows = standing::by_attention(&mut tx, ask.clinic(), filter, Some(LAST_IN_QUEUE), after, limit).await?;
+    let mut tx = call.app.db.read().await?;
+    let rows = standing::by_attention(&mut tx, call.clinic(), filter, Some(LAST_IN_QUEUE), after, limit).await?;
     rows.into_iter().map(of_row).collect()
 }
 
@@ -134,19 +134,19 @@ fn of_row(row: StandingRow) -> Result<QueueRow, Problem> {
 }
 
 pub(super) async fn computed(
-    ask: &RequestContext,
+    call: &RequestContext,
     filter: &StandingFilter,
     on: NaiveDate,
 ) -> Result<Vec<QueueRow>, Problem> {
     let mut waiting = Vec::new();
     let mut after = None;
-    let mut tx = ask.app.db.read().await?;
-    let rules = rule_set::active(&mut tx, ask.clinic()).await?;
+    let mut tx = call.app.db.read().await?;
+    let rules = rule_set::active(&mut tx, call.clinic()).await?;
     loop {
-        let patients = patient::page(&mut tx, ask.clinic(), after, SOME).await?;
+        let patients = patient::page(&mut tx, call.clinic(), after, SOME).await?;
         let Some(last) = patients.last() else { break };
         after = Some(last.id);
-        let stories = story::of_page(&mut tx, ask.clinic(), &patients).await?;
+        let stories = story::of_page(&mut tx, call.clinic(), &patients).await?;
         for (patient, story) in patients.iter().zip(stories).filter(|(_, story)| !story.episodes.is_empty()) {
             let plan = plan_without_outlook(&story, &rules, on);
             waiting.extend(plan.standings.iter().filter_map(|standing| {

@@ -53,10 +53,10 @@ const COLUMNS: &[Column] = &[
 #[utoipa::path(get, path = "/review-queue.csv", tag = "caseload", params(QueueExportQuery),
     responses((status = 200, description = "One line per episode", content_type = "text/csv", body = String), ReadErrors))]
 async fn queue_csv(
-    ask: RequestContext,
+    call: RequestContext,
     StrictQuery(query): StrictQuery<QueueExportQuery>,
 ) -> Result<Response, Problem> {
-    answer(ask, query, Format::Csv).await
+    answer(call, query, Format::Csv).await
 }
 
 /// The weekly review's queue as a workbook.
@@ -64,38 +64,38 @@ async fn queue_csv(
     responses((status = 200, description = "One sheet, one row per episode",
         content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", body = Workbook), ReadErrors))]
 async fn queue_xlsx(
-    ask: RequestContext,
+    call: RequestContext,
     StrictQuery(query): StrictQuery<QueueExportQuery>,
 ) -> Result<Response, Problem> {
-    answer(ask, query, Format::Xlsx).await
+    answer(call, query, Format::Xlsx).await
 }
 
-async fn answer(ask: RequestContext, query: QueueExportQuery, format: Format) -> Result<Response, Problem> {
-    ask.caller.require(READERS)?;
-    let on = query_date(query.on, "on")?.unwrap_or(ask.today());
+async fn answer(call: RequestContext, query: QueueExportQuery, format: Format) -> Result<Response, Problem> {
+    call.caller.require(READERS)?;
+    let on = query_date(query.on, "on")?.unwrap_or(call.today());
     let name = format!("review-queue-{on}");
     let filter = StandingFilter {
         care_manager: words(query.care_manager),
         psychiatric_consultant: words(query.psychiatric_consultant),
         ..StandingFilter::default()
     };
-    if on == ask.today() {
-        return export(format, &name, COLUMNS, Queue { ask, filter, after: None }).await;
+    if on == call.today() {
+        return export(format, &name, COLUMNS, Queue { call, filter, after: None }).await;
     }
-    let rows = computed(&ask, &filter, on).await?.into_iter().map(line).collect();
+    let rows = computed(&call, &filter, on).await?.into_iter().map(line).collect();
     export(format, &name, COLUMNS, CompleteRows::of(rows)).await
 }
 
 /// Today's queue, from the rows that stand ready.
 struct Queue {
-    ask: RequestContext,
+    call: RequestContext,
     filter: StandingFilter,
     after: Option<AttentionKey>,
 }
 
 impl RowSource for Queue {
     async fn next(&mut self) -> Result<Vec<Vec<Cell>>, Problem> {
-        let rows = stored(&self.ask, &self.filter, self.after, PAGE).await?;
+        let rows = stored(&self.call, &self.filter, self.after, PAGE).await?;
         self.after = rows.last().map(|row| row.key).or(self.after);
         Ok(rows.into_iter().map(line).collect())
     }

@@ -194,12 +194,12 @@ impl ItemBody {
     }
 }
 
-async fn whole(ask: &RequestContext, id: Uuid) -> Result<WholeSession, Problem> {
-    let mut tx = ask.app.db.read().await?;
-    let found = review_session::find(&mut tx, ask.clinic(), id).await?;
+async fn whole(call: &RequestContext, id: Uuid) -> Result<WholeSession, Problem> {
+    let mut tx = call.app.db.read().await?;
+    let found = review_session::find(&mut tx, call.clinic(), id).await?;
     let session = found.ok_or_else(|| Problem::not_found("review session"))?;
-    let agenda = review_session::agenda(&mut tx, ask.clinic(), id).await?;
-    let reviews = review_session::reviews(&mut tx, ask.clinic(), id).await?;
+    let agenda = review_session::agenda(&mut tx, call.clinic(), id).await?;
+    let reviews = review_session::reviews(&mut tx, call.clinic(), id).await?;
     drop(tx);
     let planned: Vec<EpisodeId> = agenda.iter().map(|item| item.episode_id).collect();
     let closed = session.closed_at.is_some();
@@ -219,31 +219,31 @@ async fn whole(ask: &RequestContext, id: Uuid) -> Result<WholeSession, Problem> 
 /// A case review says which session it was part of. Fidelity counts reviews, not sessions: a meeting proves nothing.
 #[utoipa::path(post, path = "/review-sessions", tag = "review", request_body = NewSession,
     responses((status = 201, description = "Opened, with its agenda", body = WholeSession), WriteErrors))]
-async fn open(ask: RequestContext, JsonBody(new): JsonBody<NewSession>) -> Result<Response, Problem> {
-    ask.caller.require(HOLDERS)?;
-    if !plausible(new.held_on) || new.held_on > ask.today() + Days::new(1) {
+async fn open(call: RequestContext, JsonBody(new): JsonBody<NewSession>) -> Result<Response, Problem> {
+    call.caller.require(HOLDERS)?;
+    if !plausible(new.held_on) || new.held_on > call.today() + Days::new(1) {
         return Err(Problem::unprocessable("a date from 1900 to tomorrow").at("held_on"));
     }
     let session = ReviewSession {
-        id: ask.id(0),
+        id: call.id(0),
         held_on: new.held_on,
         consultant: new.consultant.0,
         care_manager: words(new.care_manager),
         note: words(new.note),
-        opened_at: ask.app.clock.now(),
-        opened_by: ask.caller.subject.clone(),
+        opened_at: call.app.clock.now(),
+        opened_by: call.caller.subject.clone(),
         closed_at: None,
         closed_by: None,
     };
-    let rules = rule_set::active(&mut ask.app.db.read().await?, ask.clinic()).await?.review_sessions;
+    let rules = rule_set::active(&mut call.app.db.read().await?, call.clinic()).await?.review_sessions;
     let minutes = new.planned_minutes.unwrap_or(rules.planned_minutes);
     if !(1..=480).contains(&minutes) {
         return Err(Problem::unprocessable("1 to 480 minutes").at("planned_minutes"));
     }
     let size = usize::from(new.size.unwrap_or_else(|| rules.size(minutes)));
-    open_session(&ask.app.db, ask.clinic(), &session, size).await?;
+    open_session(&call.app.db, call.clinic(), &session, size).await?;
     let location = format!("/api/v1/review-sessions/{}", session.id);
-    Ok(created(Some(location), None, whole(&ask, session.id).await?))
+    Ok(created(Some(location), None, whole(&call, session.id).await?))
 }
 
 /// Filter and page.
@@ -263,15 +263,15 @@ struct SessionsQuery {
 #[utoipa::path(get, path = "/review-sessions", tag = "review", params(SessionsQuery),
     responses((status = 200, description = "Latest first", body = Page<SessionBody>), ReadErrors))]
 async fn list_sessions(
-    ask: RequestContext,
+    call: RequestContext,
     StrictQuery(query): StrictQuery<SessionsQuery>,
 ) -> Result<Json<Page<SessionBody>>, Problem> {
-    ask.caller.require(READERS)?;
+    call.caller.require(READERS)?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let (limit, after) = (paging.limit()?, paging.after()?);
     let consultant = words(query.consultant);
-    let mut tx = ask.app.db.read().await?;
-    let rows = review_session::page(&mut tx, ask.clinic(), consultant.as_deref(), after, limit + 1).await?;
+    let mut tx = call.app.db.read().await?;
+    let rows = review_session::page(&mut tx, call.clinic(), consultant.as_deref(), after, limit + 1).await?;
     Ok(Json(page(rows, limit, |s| (s.held_on, s.id), SessionBody::from)))
 }
 
@@ -279,9 +279,9 @@ async fn list_sessions(
 #[utoipa::path(get, path = "/review-sessions/{id}", tag = "review",
     params(("id" = String, Path, description = "The session")),
     responses((status = 200, description = "With its agenda", body = WholeSession), ReadErrors))]
-async fn read_session(ask: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Result<Json<WholeSession>, Problem> {
-    ask.caller.require(READERS)?;
-    Ok(Json(whole(&ask, id).await?))
+async fn read_session(call: RequestContext, IdInPath(id): IdInPath<Uuid>) -> Result<Json<WholeSession>, Problem> {
+    call.caller.require(READERS)?;
+    Ok(Json(whole(&call, id).await?))
 }
 
 /// Who is taken onto the agenda, or off it.
@@ -299,15 +299,15 @@ struct AgendaChange {
     params(("id" = String, Path, description = "The session")), request_body = AgendaChange,
     responses((status = 200, description = "The session as it is now", body = WholeSession), WriteErrors))]
 async fn change_agenda(
-    ask: RequestContext,
+    call: RequestContext,
     IdInPath(id): IdInPath<Uuid>,
     JsonBody(change): JsonBody<AgendaChange>,
 ) -> Result<Json<WholeSession>, Problem> {
-    ask.caller.require(HOLDERS)?;
+    call.caller.require(HOLDERS)?;
     let absent = |_| Problem::unprocessable("not on the agenda of this session").at("episode");
     let episode = parse_id(&change.episode).map_err(absent)?;
-    fold_item(&ask.app.db, ask.clinic(), id, episode, change.folded).await?;
-    Ok(Json(whole(&ask, id).await?))
+    fold_item(&call.app.db, call.clinic(), id, episode, change.folded).await?;
+    Ok(Json(whole(&call, id).await?))
 }
 
 /// Closes a session: it takes no more reviews.
@@ -315,18 +315,18 @@ async fn change_agenda(
     params(("id" = String, Path, description = "The session")), request_body = SessionClosing,
     responses((status = 200, description = "Closed", body = WholeSession), WriteErrors))]
 async fn close(
-    ask: RequestContext,
+    call: RequestContext,
     IdInPath(id): IdInPath<Uuid>,
     JsonBody(closing): JsonBody<SessionClosing>,
 ) -> Result<Json<WholeSession>, Problem> {
-    ask.caller.require(HOLDERS)?;
+    call.caller.require(HOLDERS)?;
     let mut deferred = Vec::with_capacity(closing.deferred.len());
     for (n, one) in closing.deferred.into_iter().enumerate() {
         let absent =
             |_| Problem::unprocessable("not on the agenda of this session").at(format!("deferred[{n}].episode"));
         deferred.push(DeferredItem { episode: parse_id(&one.episode).map_err(absent)?, reason: one.reason.0 });
     }
-    let (db, now) = (&ask.app.db, ask.app.clock.now());
-    close_session(db, ask.clinic(), &ask.caller.subject, id, &deferred, now).await?;
-    Ok(Json(whole(&ask, id).await?))
+    let (db, now) = (&call.app.db, call.app.clock.now());
+    close_session(db, call.clinic(), &call.caller.subject, id, &deferred, now).await?;
+    Ok(Json(whole(&call, id).await?))
 }

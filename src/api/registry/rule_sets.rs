@@ -114,12 +114,12 @@ struct NewRuleSet {
 /// Every version, newest first; the built-in one last.
 #[utoipa::path(get, path = "/rule-sets", tag = "rules",
     responses((status = 200, description = "All on one page", body = Page<RuleSetBody>), ReadErrors))]
-async fn list_rule_sets(ask: RequestContext) -> Result<Json<Page<RuleSetBody>>, Problem> {
-    ask.caller.require(READERS)?;
-    let mut tx = ask.app.db.read().await?;
-    let active = rule_set::active(&mut tx, ask.clinic()).await?;
-    let all = rule_set::all(&mut tx, ask.clinic()).await?;
-    let history = ActivationHistory::of(rule_set::activations(&mut tx, ask.clinic()).await?);
+async fn list_rule_sets(call: RequestContext) -> Result<Json<Page<RuleSetBody>>, Problem> {
+    call.caller.require(READERS)?;
+    let mut tx = call.app.db.read().await?;
+    let active = rule_set::active(&mut tx, call.clinic()).await?;
+    let all = rule_set::all(&mut tx, call.clinic()).await?;
+    let history = ActivationHistory::of(rule_set::activations(&mut tx, call.clinic()).await?);
     let has_first = all.iter().any(|stored| stored.version == 1);
     let mut items: Vec<RuleSetBody> =
         all.into_iter().map(|stored| RuleSetBody::stored(stored, &active, &history)).collect();
@@ -130,10 +130,10 @@ async fn list_rule_sets(ask: RequestContext) -> Result<Json<Page<RuleSetBody>>, 
 }
 
 /// Completes partial thresholds with the current ones, and reports every fault.
-pub async fn complete(ask: &RequestContext, given: Value) -> Result<RuleSet, Problem> {
-    let mut tx = ask.app.db.read().await?;
-    let active = rule_set::active(&mut tx, ask.clinic()).await?;
-    let newest = rule_set::all(&mut tx, ask.clinic()).await?.first().map_or(1, |stored| stored.version);
+pub async fn complete(call: &RequestContext, given: Value) -> Result<RuleSet, Problem> {
+    let mut tx = call.app.db.read().await?;
+    let active = rule_set::active(&mut tx, call.clinic()).await?;
+    let newest = rule_set::all(&mut tx, call.clinic()).await?.first().map_or(1, |stored| stored.version);
     drop(tx);
     let next = u32::try_from(newest).unwrap_or(1).max(1) + 1;
     if !given.is_object() {
@@ -169,15 +169,15 @@ fn merge(into: &mut Value, given: Value) {
 /// Stores a version of the thresholds; it is not in force yet.
 #[utoipa::path(post, path = "/rule-sets", tag = "rules", request_body = NewRuleSet,
     responses((status = 201, description = "Stored", body = RuleSetBody), WriteErrors))]
-async fn add_rule_set(ask: RequestContext, JsonBody(new): JsonBody<NewRuleSet>) -> Result<Response, Problem> {
-    ask.caller.require(&[Role::Admin])?;
-    let rules = complete(&ask, new.rules).await?;
+async fn add_rule_set(call: RequestContext, JsonBody(new): JsonBody<NewRuleSet>) -> Result<Response, Problem> {
+    call.caller.require(&[Role::Admin])?;
+    let rules = complete(&call, new.rules).await?;
     let taken = || Problem::conflict(format!("version {} exists; leave it out to get the next one", rules.version));
     if rules.version < 2 || i32::try_from(rules.version).is_err() {
         return Err(taken().at("rules.version"));
     }
-    let now = ask.app.clock.now();
-    if !propose(&ask.app.db, ask.clinic(), &ask.caller.subject, &rules, now).await? {
+    let now = call.app.clock.now();
+    if !propose(&call.app.db, call.clinic(), &call.caller.subject, &rules, now).await? {
         return Err(taken().at("rules.version"));
     }
     let body = RuleSetBody {
@@ -186,7 +186,7 @@ async fn add_rule_set(ask: RequestContext, JsonBody(new): JsonBody<NewRuleSet>) 
         active: false,
         activated_at: None,
         created_at: Some(now),
-        created_by: Some(ask.caller.subject.clone()),
+        created_by: Some(call.caller.subject.clone()),
         in_force: Vec::new(),
         rules,
     };
@@ -215,20 +215,20 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
     params(("version" = u32, Path, description = "The version")),
     responses((status = 200, description = "In force", body = ActivationResult), WriteErrors))]
 async fn activate_rule_set(
-    ask: RequestContext,
+    call: RequestContext,
     VersionInPath(version): VersionInPath,
 ) -> Result<Json<ActivationResult>, Problem> {
-    ask.caller.require(&[Role::Admin])?;
-    let (now, today) = (ask.app.clock.now(), ask.today());
-    let (db, clinic) = (&ask.app.db, ask.clinic().to_owned());
+    call.caller.require(&[Role::Admin])?;
+    let (now, today) = (call.app.clock.now(), call.today());
+    let (db, clinic) = (&call.app.db, call.clinic().to_owned());
     if version == 1 {
         // The built-in one gets a row when it is chosen.
         propose(db, &clinic, "cocm-registry", &RuleSet::default(), now).await?;
     }
-    let activated_at = activate(db, &clinic, &ask.caller.subject, version, now, today)
+    let activated_at = activate(db, &clinic, &call.caller.subject, version, now, today)
         .await?
         .ok_or_else(|| Problem::not_found("rule set"))?;
-    let upkeep = ask.app.upkeep();
+    let upkeep = call.app.upkeep();
     // Outside of the request: changes that follow from the rules have this program as author, without a role, and show
     // the caller no patient. The activation has its own journal entry.
     let running = tokio::spawn(async move { upkeep.catch_up(&clinic).await });

@@ -59,21 +59,21 @@ struct AssessmentReceipt {
     params(("id" = String, Path, description = "The patient")), request_body = NewAssessment,
     responses((status = 201, description = "Recorded", body = AssessmentReceipt), WriteErrors))]
 async fn assess(
-    ask: RequestContext,
+    call: RequestContext,
     IdInPath(patient): IdInPath<PatientId>,
     JsonBody(new): JsonBody<NewAssessment>,
 ) -> Result<Response, Problem> {
-    ask.caller.require(CLINICIANS)?;
-    let (on, at) = new.assessed_at.by_the_end_of_the_day(ask.zone(), ask.app.clock.now());
+    call.caller.require(CLINICIANS)?;
+    let (on, at) = new.assessed_at.by_the_end_of_the_day(call.zone(), call.app.clock.now());
     let care = Care::SafetyAssessment {
         instrument: new.instrument.0,
         result: new.result.0,
         risk: new.risk,
         disposition: new.disposition.0,
-        assessor: words(new.assessor).unwrap_or_else(|| ask.caller.subject.clone()),
+        assessor: words(new.assessor).unwrap_or_else(|| call.caller.subject.clone()),
         note: words(new.note),
     };
-    let recorded = ask.record_one(Command::OfPatient { patient, at, care }).await?;
+    let recorded = call.record_one(Command::RecordPatientCare { patient, at, care }).await?;
     let patient = recorded.patient.unwrap_or(patient);
     Ok(created(None, None, AssessmentReceipt { id: recorded.id, patient, on, recorded_at: recorded.at }))
 }

@@ -134,31 +134,31 @@ pub fn only_a_day(zone: Tz) -> impl Fn(DateTime<Utc>) -> bool {
 #[utoipa::path(get, path = "/safety-concerns", tag = "caseload", params(ConcernsQuery),
     responses((status = 200, description = "In order", body = ConcernsPage), ReadErrors))]
 async fn list_concerns(
-    ask: RequestContext,
+    call: RequestContext,
     StrictQuery(query): StrictQuery<ConcernsQuery>,
 ) -> Result<Json<ConcernsPage>, Problem> {
-    ask.caller.require(READERS)?;
+    call.caller.require(READERS)?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
-    let mut tx = ask.app.db.read().await?;
-    let rules = rule_set::active(&mut tx, ask.clinic()).await?;
+    let mut tx = call.app.db.read().await?;
+    let rules = rule_set::active(&mut tx, call.clinic()).await?;
     let page = match query.state {
-        ConcernState::Open => open_concerns(&mut tx, &ask, &rules, &paging).await?,
-        ConcernState::Assessed => assessed_concerns(&mut tx, &ask, &rules, &paging).await?,
+        ConcernState::Open => open_concerns(&mut tx, &call, &rules, &paging).await?,
+        ConcernState::Assessed => assessed_concerns(&mut tx, &call, &rules, &paging).await?,
     };
-    let unreadable_forms = quarantine::count_unreadable(&mut tx, ask.clinic()).await?;
+    let unreadable_forms = quarantine::count_unreadable(&mut tx, call.clinic()).await?;
     Ok(Json(ConcernsPage { page, unreadable_forms }))
 }
 
 /// One Task may stand for several concerns of a patient: the page counts concerns.
 async fn open_concerns(
     tx: &mut ReadTx,
-    ask: &RequestContext,
+    call: &RequestContext,
     rules: &RuleSet,
     paging: &PageQuery,
 ) -> Result<Page<ConcernBody>, Problem> {
     let limit = paging.limit()?;
     let after: Option<OpenPosition> = paging.after()?;
-    let mut tasks = safety::open(tx, ask.clinic(), MOST).await?;
+    let mut tasks = safety::open(tx, call.clinic(), MOST).await?;
     tasks.sort_by_key(|task| (task.intent.desired.due_on, task.id));
     let place = |task: &SafetyTask| (task.intent.desired.due_on, task.id);
     if let Some((due_on, id, _)) = &after {
@@ -166,15 +166,15 @@ async fn open_concerns(
     }
     // Each has at least one concern, but for the first, whose concerns may all be on the page before.
     tasks.truncate(usize::try_from(limit).unwrap_or(0).saturating_add(2));
-    let stories = stories_of(tx, ask, &tasks).await?;
+    let stories = stories_of(tx, call, &tasks).await?;
     let mut found: Vec<(OpenPosition, ConcernBody)> = Vec::new();
     for task in tasks {
-        for concern in concerns_of(&stories, ask, rules, &task, ConcernState::Open) {
+        for concern in concerns_of(&stories, call, rules, &task, ConcernState::Open) {
             let key = concern.as_ref().map_or_else(|| task.key.clone(), |concern| concern.key.clone());
             let (due_on, id) = place(&task);
             let position = (due_on, id, key);
             if after.as_ref().is_none_or(|after| position > *after) {
-                found.push((position, body(ask, ConcernState::Open, &task, concern)));
+                found.push((position, body(call, ConcernState::Open, &task, concern)));
             }
         }
     }
@@ -183,18 +183,18 @@ async fn open_concerns(
 
 async fn assessed_concerns(
     tx: &mut ReadTx,
-    ask: &RequestContext,
+    call: &RequestContext,
     rules: &RuleSet,
     paging: &PageQuery,
 ) -> Result<Page<ConcernBody>, Problem> {
     let limit = paging.limit()?;
-    let rows = safety::assessed(tx, ask.clinic(), paging.after()?, limit + 1).await?;
+    let rows = safety::assessed(tx, call.clinic(), paging.after()?, limit + 1).await?;
     let tasks = page(rows, limit, latest_first, |row| row);
-    let stories = stories_of(tx, ask, &tasks.items).await?;
+    let stories = stories_of(tx, call, &tasks.items).await?;
     let mut items = Vec::with_capacity(tasks.items.len());
     for task in tasks.items {
-        for concern in concerns_of(&stories, ask, rules, &task, ConcernState::Assessed) {
-            items.push(body(ask, ConcernState::Assessed, &task, concern));
+        for concern in concerns_of(&stories, call, rules, &task, ConcernState::Assessed) {
+            items.push(body(call, ConcernState::Assessed, &task, concern));
         }
     }
     Ok(Page { items, next: tasks.next })
@@ -203,19 +203,19 @@ async fn assessed_concerns(
 /// The stories of the patients of some Tasks, in a few statements however many they are.
 async fn stories_of(
     tx: &mut ReadTx,
-    ask: &RequestContext,
+    call: &RequestContext,
     tasks: &[SafetyTask],
 ) -> Result<HashMap<PatientId, Story>, Problem> {
     let ids: BTreeSet<PatientId> = tasks.iter().map(|task| task.patient_id).collect();
-    let patients = patient::find_each(tx, ask.clinic(), &ids.into_iter().collect::<Vec<_>>()).await?;
-    let stories = story::of_each(tx, ask.clinic(), &patients).await?;
+    let patients = patient::find_each(tx, call.clinic(), &ids.into_iter().collect::<Vec<_>>()).await?;
+    let stories = story::of_each(tx, call.clinic(), &patients).await?;
     Ok(patients.iter().map(|patient| patient.id).zip(stories).collect())
 }
 
 /// What the story says about the causes of a Task; one `None` where no answer stands any more.
 fn concerns_of(
     stories: &HashMap<PatientId, Story>,
-    ask: &RequestContext,
+    call: &RequestContext,
     rules: &RuleSet,
     task: &SafetyTask,
     state: ConcernState,
@@ -223,12 +223,12 @@ fn concerns_of(
     let keys = task.intent.desired.reason_keys();
     let is_of = |concern: &Concern| concern.key == task.key || keys.contains(&concern.key);
     let story = stories.get(&task.patient_id).into_iter();
-    let all = story.flat_map(|story| concerns(story, rules, ask.today()));
+    let all = story.flat_map(|story| concerns(story, rules, call.today()));
     let found: Vec<Option<Concern>> = all.filter(|c| c.state == state && is_of(c)).map(Some).collect();
     if found.is_empty() { vec![None] } else { found }
 }
 
-fn body(ask: &RequestContext, state: ConcernState, task: &SafetyTask, concern: Option<Concern>) -> ConcernBody {
+fn body(call: &RequestContext, state: ConcernState, task: &SafetyTask, concern: Option<Concern>) -> ConcernBody {
     let display_name = task.display_name.clone().unwrap_or_else(|| task.reference.clone());
     let desired = &task.intent.desired;
     let of_task = |task: &SafetyTask| {
@@ -251,10 +251,10 @@ fn body(ask: &RequestContext, state: ConcernState, task: &SafetyTask, concern: O
         implied: concern.as_ref().is_some_and(|concern| concern.implied),
         changed: concern.as_ref().is_some_and(|concern| concern.only_changed),
         due_on,
-        overdue: state == ConcernState::Open && due_on.is_some_and(|due| due < ask.today()),
+        overdue: state == ConcernState::Open && due_on.is_some_and(|due| due < call.today()),
         reason,
         owner: task.intent.owner_display.clone(),
-        to_assessment: concern.as_ref().and_then(|concern| to_assessment(concern, &only_a_day(ask.zone()))),
+        to_assessment: concern.as_ref().and_then(|concern| to_assessment(concern, &only_a_day(call.zone()))),
         closed_in_chart_on: concern.as_ref().and_then(|concern| concern.closed_in_chart_on),
         assessed_at: concern.as_ref().and_then(|concern| concern.assessed_at),
         escalation: concern.map(|concern| concern.escalation).unwrap_or_default(),

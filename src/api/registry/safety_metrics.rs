@@ -48,26 +48,26 @@ struct SafetyTimeliness {
 #[utoipa::path(get, path = "/metrics/safety", tag = "metrics", params(SafetyQuery),
     responses((status = 200, description = "As it stands today", body = SafetyTimeliness), ReadErrors))]
 async fn read_safety(
-    ask: RequestContext,
+    call: RequestContext,
     StrictQuery(query): StrictQuery<SafetyQuery>,
 ) -> Result<Json<SafetyTimeliness>, Problem> {
-    ask.caller.require(READERS)?;
-    let text = query.month.unwrap_or_else(|| ask.today().format("%Y-%m").to_string());
+    call.caller.require(READERS)?;
+    let text = query.month.unwrap_or_else(|| call.today().format("%Y-%m").to_string());
     let month: Month = text.parse().map_err(|e: String| Problem::malformed(e).at("month"))?;
-    let today = ask.today();
-    let mut tx = ask.app.db.read().await?;
-    let rules = rule_set::active(&mut tx, ask.clinic()).await?;
+    let today = call.today();
+    let mut tx = call.app.db.read().await?;
+    let rules = rule_set::active(&mut tx, call.clinic()).await?;
     let (mut all, mut after) = (Vec::new(), None);
     loop {
-        let patients = patient::page(&mut tx, ask.clinic(), after, SOME).await?;
+        let patients = patient::page(&mut tx, call.clinic(), after, SOME).await?;
         let Some(last) = patients.last() else { break };
         after = Some(last.id);
-        for story in story::of_page(&mut tx, ask.clinic(), &patients).await? {
+        for story in story::of_page(&mut tx, call.clinic(), &patients).await? {
             all.extend(concerns(&story, &rules, today));
         }
         tokio::task::yield_now().await;
     }
     drop(tx);
-    let timeliness = of_month(all.iter(), month, today, &only_a_day(ask.zone()));
+    let timeliness = of_month(all.iter(), month, today, &only_a_day(call.zone()));
     Ok(Json(SafetyTimeliness { month: month.to_string(), timeliness }))
 }

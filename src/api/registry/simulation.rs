@@ -133,14 +133,14 @@ struct WorkItemName {
 #[utoipa::path(post, path = "/rule-sets/simulate", tag = "rules", request_body = SimulationRequest,
     responses((status = 200, description = "What would change", body = Simulation), WriteErrors))]
 async fn simulate(
-    ask: RequestContext,
+    call: RequestContext,
     JsonBody(proposal): JsonBody<SimulationRequest>,
 ) -> Result<Json<Simulation>, Problem> {
-    ask.caller.require(&[Role::Admin, Role::PsychiatricConsultant])?;
-    let proposed = proposed(&ask, proposal).await?;
-    let as_of = ask.today();
-    let mut tx = ask.app.db.read().await?;
-    let active = rule_set::active(&mut tx, ask.clinic()).await?;
+    call.caller.require(&[Role::Admin, Role::PsychiatricConsultant])?;
+    let proposed = proposed(&call, proposal).await?;
+    let as_of = call.today();
+    let mut tx = call.app.db.read().await?;
+    let active = rule_set::active(&mut tx, call.clinic()).await?;
     let name = |rules: &RuleSet| RuleSetName { id: rules.id.clone(), version: rules.version };
     let mut simulation = Simulation {
         active: name(&active),
@@ -157,10 +157,10 @@ async fn simulate(
     };
     let mut after = None;
     loop {
-        let patients = patient::page(&mut tx, ask.clinic(), after, SOME).await?;
+        let patients = patient::page(&mut tx, call.clinic(), after, SOME).await?;
         let Some(last) = patients.last() else { break };
         after = Some(last.id);
-        let stories = story::of_page(&mut tx, ask.clinic(), &patients).await?;
+        let stories = story::of_page(&mut tx, call.clinic(), &patients).await?;
         for story in &stories {
             let before = plan_without_outlook(story, &active, as_of);
             let then = plan_without_outlook(story, &proposed, as_of);
@@ -171,13 +171,13 @@ async fn simulate(
     Ok(Json(simulation))
 }
 
-async fn proposed(ask: &RequestContext, proposal: SimulationRequest) -> Result<RuleSet, Problem> {
+async fn proposed(call: &RequestContext, proposal: SimulationRequest) -> Result<RuleSet, Problem> {
     match (proposal.rules, proposal.version) {
-        (Some(rules), None) => complete(ask, rules).await,
+        (Some(rules), None) => complete(call, rules).await,
         (None, Some(version)) => {
-            let mut tx = ask.app.db.read().await?;
+            let mut tx = call.app.db.read().await?;
             let number = i32::try_from(version).map_err(|_| Problem::not_found("rule set"))?;
-            let stored = rule_set::find(&mut tx, ask.clinic(), number).await?;
+            let stored = rule_set::find(&mut tx, call.clinic(), number).await?;
             match stored {
                 Some(stored) => Ok(stored.body.0),
                 None if version == 1 => Ok(RuleSet::default()),

@@ -54,23 +54,23 @@ struct StandingBody {
     params(("id" = String, Path, description = "The episode"), StandingQuery),
     responses((status = 200, description = "Explained", body = StandingBody), ReadErrors))]
 async fn read_standing(
-    ask: RequestContext,
+    call: RequestContext,
     IdInPath(id): IdInPath<EpisodeId>,
     StrictQuery(query): StrictQuery<StandingQuery>,
 ) -> Result<Json<StandingBody>, Problem> {
-    ask.caller.require(READERS)?;
+    call.caller.require(READERS)?;
     let known_at = query.known_at;
-    let today = || known_at.map_or_else(|| ask.today(), |at| at.with_timezone(&ask.zone()).date_naive());
+    let today = || known_at.map_or_else(|| call.today(), |at| at.with_timezone(&call.zone()).date_naive());
     let as_of = query_date(query.as_of, "as_of")?.unwrap_or_else(today);
     let absent = || Problem::not_found("episode");
-    let mut tx = ask.app.db.read().await?;
-    let stored = episode::find(&mut tx, ask.clinic(), id).await?.ok_or_else(absent)?;
-    let patient = patient::find(&mut tx, ask.clinic(), stored.patient_id).await?.ok_or_else(absent)?;
+    let mut tx = call.app.db.read().await?;
+    let stored = episode::find(&mut tx, call.clinic(), id).await?.ok_or_else(absent)?;
+    let patient = patient::find(&mut tx, call.clinic(), stored.patient_id).await?.ok_or_else(absent)?;
     let (story, rules) = match known_at {
-        None => (story::of(&mut tx, ask.clinic(), &patient).await?, rule_set::active(&mut tx, ask.clinic()).await?),
+        None => (story::of(&mut tx, call.clinic(), &patient).await?, rule_set::active(&mut tx, call.clinic()).await?),
         Some(at) => (
-            story_as_known::story_at(&mut tx, ask.clinic(), &patient, at).await?,
-            rule_set::active_at(&mut tx, ask.clinic(), at).await?,
+            story_as_known::story_at(&mut tx, call.clinic(), &patient, at).await?,
+            rule_set::active_at(&mut tx, call.clinic(), at).await?,
         ),
     };
     drop(tx);

@@ -65,17 +65,20 @@ pub struct PatientMinutes {
 /// Care-manager minutes and the billing codes they suggest, per episode.
 #[utoipa::path(get, path = "/time", tag = "metrics", params(TimeQuery),
     responses((status = 200, description = "The minutes", body = TimeBody), ReadErrors))]
-async fn read_time(ask: RequestContext, StrictQuery(query): StrictQuery<TimeQuery>) -> Result<Json<TimeBody>, Problem> {
-    let (month, items) = asked(&ask, query).await?;
+async fn read_time(
+    call: RequestContext,
+    StrictQuery(query): StrictQuery<TimeQuery>,
+) -> Result<Json<TimeBody>, Problem> {
+    let (month, items) = asked(&call, query).await?;
     Ok(Json(TimeBody { month: month.to_string(), items, next: None }))
 }
 
 /// The month of a query and its minutes.
-pub(super) async fn asked(ask: &RequestContext, query: TimeQuery) -> Result<(Month, Vec<PatientMinutes>), Problem> {
-    ask.caller.require(READERS)?;
-    let text = query.month.unwrap_or_else(|| Month::of(ask.today()).to_string());
+pub(super) async fn asked(call: &RequestContext, query: TimeQuery) -> Result<(Month, Vec<PatientMinutes>), Problem> {
+    call.caller.require(READERS)?;
+    let text = query.month.unwrap_or_else(|| Month::of(call.today()).to_string());
     let month: Month = text.parse().map_err(|e: String| Problem::malformed(e).at("month"))?;
-    let mut items = minutes_of_month(&ask.app, ask.clinic(), month).await?;
+    let mut items = minutes_of_month(&call.app, call.clinic(), month).await?;
     if let Some(care_manager) = words(query.care_manager) {
         items.retain(|item| item.care_manager.as_deref() == Some(care_manager.as_str()));
     }

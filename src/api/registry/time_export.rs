@@ -43,26 +43,26 @@ const COLUMNS: &[Column] = &[
 /// The minutes of a month for billing: one line per suggested code, and one for an episode that reaches none.
 #[utoipa::path(get, path = "/time.csv", tag = "metrics", params(TimeQuery),
     responses((status = 200, description = "One line per suggested code", content_type = "text/csv", body = String), ReadErrors))]
-async fn time_csv(ask: RequestContext, StrictQuery(query): StrictQuery<TimeQuery>) -> Result<Response, Problem> {
-    answer(&ask, query, Format::Csv).await
+async fn time_csv(call: RequestContext, StrictQuery(query): StrictQuery<TimeQuery>) -> Result<Response, Problem> {
+    answer(&call, query, Format::Csv).await
 }
 
 /// The minutes of a month as a workbook.
 #[utoipa::path(get, path = "/time.xlsx", tag = "metrics", params(TimeQuery),
     responses((status = 200, description = "One sheet, one row per suggested code",
         content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", body = Workbook), ReadErrors))]
-async fn time_xlsx(ask: RequestContext, StrictQuery(query): StrictQuery<TimeQuery>) -> Result<Response, Problem> {
-    answer(&ask, query, Format::Xlsx).await
+async fn time_xlsx(call: RequestContext, StrictQuery(query): StrictQuery<TimeQuery>) -> Result<Response, Problem> {
+    answer(&call, query, Format::Xlsx).await
 }
 
-async fn answer(ask: &RequestContext, query: TimeQuery, format: Format) -> Result<Response, Problem> {
-    let (month, items) = asked(ask, query).await?;
+async fn answer(call: &RequestContext, query: TimeQuery, format: Format) -> Result<Response, Problem> {
+    let (month, items) = asked(call, query).await?;
     let mut ids: Vec<PatientId> = items.iter().map(|item| item.patient.id).collect();
     ids.sort_unstable();
     ids.dedup();
-    let mut tx = ask.app.db.read().await?;
+    let mut tx = call.app.db.read().await?;
     let mut identifiers: HashMap<PatientId, Vec<String>> = HashMap::new();
-    for (id, key) in patient::keys_of_each(&mut tx, ask.clinic(), &ids).await? {
+    for (id, key) in patient::keys_of_each(&mut tx, call.clinic(), &ids).await? {
         identifiers.entry(id).or_default().extend(key.contains('|').then_some(key));
     }
     drop(tx);

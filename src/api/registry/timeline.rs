@@ -66,28 +66,28 @@ struct TimelineEvent {
     params(("id" = String, Path, description = "The episode"), TimelineQuery),
     responses((status = 200, description = "In order of (when it happened, when it was recorded)", body = Page<TimelineEvent>), ReadErrors))]
 async fn read_timeline(
-    ask: RequestContext,
+    call: RequestContext,
     IdInPath(id): IdInPath<EpisodeId>,
     StrictQuery(query): StrictQuery<TimelineQuery>,
 ) -> Result<Json<Page<TimelineEvent>>, Problem> {
-    ask.caller.require(READERS)?;
+    call.caller.require(READERS)?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let limit = paging.limit()?;
     let after = paging.after()?;
-    let mut tx = ask.app.db.read().await?;
-    let stored = episode::find(&mut tx, ask.clinic(), id).await?.ok_or_else(|| Problem::not_found("episode"))?;
-    let rules = rule_set::active(&mut tx, ask.clinic()).await?;
-    let begun = stored.created_at.with_timezone(&ask.zone()).date_naive();
+    let mut tx = call.app.db.read().await?;
+    let stored = episode::find(&mut tx, call.clinic(), id).await?.ok_or_else(|| Problem::not_found("episode"))?;
+    let rules = rule_set::active(&mut tx, call.clinic()).await?;
+    let begun = stored.created_at.with_timezone(&call.zone()).date_naive();
     let begun = stored.episode.enrolled_on.map_or(begun, |enrolled| enrolled.min(begun));
     let chapter = EpisodeLog {
         patient: stored.patient_id,
         episode: id,
         from: begun.checked_sub_days(Days::new(rules.baseline.look_back_days.into())).unwrap_or(begun),
-        to: stored.discharged_on.unwrap_or_else(|| ask.today() + Days::new(366)),
+        to: stored.discharged_on.unwrap_or_else(|| call.today() + Days::new(366)),
         known_at: query.known_at,
     };
-    let rows = event_log::chapter(&mut tx, ask.clinic(), &chapter, after, limit + 1).await?;
-    let activations = rule_set::activations(&mut tx, ask.clinic()).await?;
+    let rows = event_log::chapter(&mut tx, call.clinic(), &chapter, after, limit + 1).await?;
+    let activations = rule_set::activations(&mut tx, call.clinic()).await?;
     let in_force = |at: DateTime<Utc>| {
         let last = activations.iter().rev().find(|activation| activation.activated_at <= at);
         last.and_then(|activation| u32::try_from(activation.version).ok()).unwrap_or(1)

@@ -54,36 +54,36 @@ struct TransferReceipt {
 #[utoipa::path(post, path = "/episodes/{id}/transfer", tag = "care", params(("id" = String, Path, description = "The episode")),
     request_body = NewTransfer, responses((status = 201, description = "Recorded", body = TransferReceipt), WriteErrors))]
 async fn transfer(
-    ask: RequestContext,
+    call: RequestContext,
     IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewTransfer>,
 ) -> Result<Response, Problem> {
-    ask.caller.require(&[Role::CareManager])?;
+    call.caller.require(&[Role::CareManager])?;
     let reason = new.reason.0;
     let (fact, leaves) = match (new.to_care_manager, new.to_clinic) {
-        (Some(to), None) => (to_care_manager(&ask, episode, new.on, to.0, reason), false),
-        (None, Some(to)) if to.0 == ask.clinic() => {
+        (Some(to), None) => (to_care_manager(&call, episode, new.on, to.0, reason), false),
+        (None, Some(to)) if to.0 == call.clinic() => {
             return Err(Problem::unprocessable("the patient is in this clinic").at("to_clinic"));
         }
         (None, Some(to)) => {
             let note = Some(format!("Transferred to clinic {to}: {reason}"));
             let care = Care::Discharge { reason: DischargeReason::TransferredOther, note };
-            (fact(&ask, episode, (new.on, None), care), true)
+            (fact(&call, episode, (new.on, None), care), true)
         }
         _ => return Err(Problem::unprocessable("exactly one of to_care_manager and to_clinic").at("to_care_manager")),
     };
-    let recorded = ask.record_one(fact).await?;
+    let recorded = call.record_one(fact).await?;
     let entered = EntryReceipt::of(recorded, episode, new.on);
     let handover = leaves.then(|| format!("/api/v1/episodes/{episode}/handover"));
     Ok(created(None, Some(entered.revision), TransferReceipt { entered, handover }))
 }
 
-fn to_care_manager(ask: &RequestContext, episode: EpisodeId, on: NaiveDate, to: String, reason: String) -> Command {
+fn to_care_manager(call: &RequestContext, episode: EpisodeId, on: NaiveDate, to: String, reason: String) -> Command {
     let amendment = Amendment {
         care_manager: Change::To(to),
         reason: Some(reason),
         transferred_on: Some(on),
         ..Amendment::default()
     };
-    Command::Amended { episode, amendment, if_match: ask.if_match }
+    Command::AmendEpisode { episode, amendment, if_match: call.if_match }
 }

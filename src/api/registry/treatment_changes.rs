@@ -72,11 +72,11 @@ impl From<NewMedicationChange> for MedicationChange {
     params(("id" = String, Path, description = "The episode")), request_body = NewTreatmentChange,
     responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn change_treatment(
-    ask: RequestContext,
+    call: RequestContext,
     IdInPath(episode): IdInPath<EpisodeId>,
     JsonBody(new): JsonBody<NewTreatmentChange>,
 ) -> Result<Response, Problem> {
-    ask.caller.require(&[Role::CareManager, Role::PrimaryCare])?;
+    call.caller.require(&[Role::CareManager, Role::PrimaryCare])?;
     if new.kinds.is_empty() || new.kinds.iter().any(|kind| kind.as_change() != Some(*kind)) {
         return Err(Problem::unprocessable("at least one thing that changed").at("kinds"));
     }
@@ -92,5 +92,5 @@ async fn change_treatment(
         recommendation.map_err(|_| Problem::unprocessable("no such recommendation").at("recommendation"))?;
     let medication = new.medication.into_iter().map(MedicationChange::from).collect();
     let care = Care::TreatmentChange { changes: new.kinds, summary: new.summary.0, recommendation, medication };
-    care::enter(&ask, episode, (new.changed_on, None), care).await
+    care::enter(&call, episode, (new.changed_on, None), care).await
 }

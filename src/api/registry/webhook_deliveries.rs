@@ -150,15 +150,15 @@ impl From<WebhookAttempt> for WebhookAttemptBody {
 #[utoipa::path(get, path = "/webhook-deliveries", tag = "operations", params(WebhookDeliveriesQuery),
     responses((status = 200, description = "In order of id", body = Page<WebhookDeliveryBody>), ReadErrors))]
 async fn list_webhook_deliveries(
-    ask: RequestContext,
+    call: RequestContext,
     StrictQuery(query): StrictQuery<WebhookDeliveriesQuery>,
 ) -> Result<Json<Page<WebhookDeliveryBody>>, Problem> {
-    ask.caller.require(&[Role::Admin])?;
+    call.caller.require(&[Role::Admin])?;
     let paging = PageQuery { limit: query.limit, cursor: query.cursor };
     let (limit, after) = (paging.limit()?, paging.after()?);
     let narrowed = (query.webhook.as_deref(), query.state.map(WebhookState::as_str));
-    let mut tx = ask.app.db.read().await?;
-    let rows = webhook::page(&mut tx, ask.clinic(), narrowed, after, limit + 1).await?;
+    let mut tx = call.app.db.read().await?;
+    let rows = webhook::page(&mut tx, call.clinic(), narrowed, after, limit + 1).await?;
     Ok(Json(page(rows, limit, |d| d.id, |d| WebhookDeliveryBody::from(&d))))
 }
 
@@ -167,14 +167,14 @@ async fn list_webhook_deliveries(
     params(("id" = String, Path, description = "The delivery")),
     responses((status = 200, description = "With its attempts", body = WholeWebhookDelivery), ReadErrors))]
 async fn read_webhook_delivery(
-    ask: RequestContext,
+    call: RequestContext,
     IdInPath(id): IdInPath<Uuid>,
 ) -> Result<Json<WholeWebhookDelivery>, Problem> {
-    ask.caller.require(&[Role::Admin])?;
-    let mut tx = ask.app.db.read().await?;
-    let found = webhook::find(&mut tx, ask.clinic(), id).await?.ok_or_else(|| Problem::not_found("delivery"))?;
-    let attempts = webhook::attempts(&mut tx, ask.clinic(), id).await?;
-    let cursor = webhook::cursor(&mut tx, ask.clinic(), &found.webhook).await?;
+    call.caller.require(&[Role::Admin])?;
+    let mut tx = call.app.db.read().await?;
+    let found = webhook::find(&mut tx, call.clinic(), id).await?.ok_or_else(|| Problem::not_found("delivery"))?;
+    let attempts = webhook::attempts(&mut tx, call.clinic(), id).await?;
+    let cursor = webhook::cursor(&mut tx, call.clinic(), &found.webhook).await?;
     Ok(Json(WholeWebhookDelivery {
         delivery: WebhookDeliveryBody::from(&found),
         body: RawValue::from_string(found.body).map_err(|_| Problem::internal("a stored event cannot be read"))?,
@@ -188,13 +188,13 @@ async fn read_webhook_delivery(
     params(("id" = String, Path, description = "The delivery")),
     responses((status = 200, description = "It is pending, and due now", body = WebhookDeliveryBody), WriteErrors))]
 async fn retry_webhook_delivery(
-    ask: RequestContext,
+    call: RequestContext,
     IdInPath(id): IdInPath<Uuid>,
 ) -> Result<Json<WebhookDeliveryBody>, Problem> {
-    ask.caller.require(&[Role::Admin])?;
-    let mut tx = ask.app.db.begin("webhook_retry").await?;
-    let again = webhook::retry(&mut tx, ask.clinic(), id, ask.app.clock.now()).await?;
-    let found = webhook::find(&mut tx, ask.clinic(), id).await?.filter(|_| again);
+    call.caller.require(&[Role::Admin])?;
+    let mut tx = call.app.db.begin("webhook_retry").await?;
+    let again = webhook::retry(&mut tx, call.clinic(), id, call.app.clock.now()).await?;
+    let found = webhook::find(&mut tx, call.clinic(), id).await?.filter(|_| again);
     tx.commit().await?;
     let found = found.ok_or_else(|| Problem::not_found("delivery"))?;
     Ok(Json(WebhookDeliveryBody::from(&found)))

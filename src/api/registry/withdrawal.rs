@@ -37,23 +37,23 @@ struct NewTakeBack {
     params(("id" = String, Path, description = "The episode"), ("entry" = String, Path, description = "The entry")),
     request_body = NewTakeBack, responses((status = 201, description = "Recorded", body = EntryReceipt), WriteErrors))]
 async fn take_back(
-    ask: RequestContext,
+    call: RequestContext,
     IdInPath(episode): IdInPath<EpisodeId>,
     EntryInPath(entry): EntryInPath,
     JsonBody(new): JsonBody<NewTakeBack>,
 ) -> Result<Response, Problem> {
-    ask.caller.require(CLINICIANS)?;
-    let mut tx = ask.app.db.read().await?;
-    let stored = store::episode::find(&mut tx, ask.clinic(), episode).await?;
+    call.caller.require(CLINICIANS)?;
+    let mut tx = call.app.db.read().await?;
+    let stored = store::episode::find(&mut tx, call.clinic(), episode).await?;
     let stored = stored.ok_or_else(|| Problem::not_found("episode"))?;
-    let entries = store::event_log::entries(&mut tx, ask.clinic(), stored.patient_id).await?;
+    let entries = store::event_log::entries(&mut tx, call.clinic(), stored.patient_id).await?;
     drop(tx);
     let is_its_own = entries.iter().any(|e| e.id == entry && e.episode.is_none_or(|of| of == episode));
     if !is_its_own {
         return Err(Problem::not_found("entry"));
     }
     let care = Care::TakenBack { entry, reason: Some(new.reason.0) };
-    care::enter(&ask, episode, (ask.today(), None), care).await
+    care::enter(&call, episode, (call.today(), None), care).await
 }
 
 /// Entry that was taken back.
@@ -74,23 +74,23 @@ struct WithdrawalReceipt {
     params(("id" = String, Path, description = "The patient"), ("entry" = String, Path, description = "The entry")),
     request_body = NewTakeBack, responses((status = 201, description = "Recorded", body = WithdrawalReceipt), WriteErrors))]
 async fn take_back_of_patient(
-    ask: RequestContext,
+    call: RequestContext,
     IdInPath(patient): IdInPath<PatientId>,
     EntryInPath(entry): EntryInPath,
     JsonBody(new): JsonBody<NewTakeBack>,
 ) -> Result<Response, Problem> {
-    ask.caller.require(CLINICIANS)?;
-    let mut tx = ask.app.db.read().await?;
-    let stored = store::patient::find(&mut tx, ask.clinic(), patient).await?;
+    call.caller.require(CLINICIANS)?;
+    let mut tx = call.app.db.read().await?;
+    let stored = store::patient::find(&mut tx, call.clinic(), patient).await?;
     let stored = stored.ok_or_else(|| Problem::not_found("patient"))?;
-    let entries = store::event_log::entries(&mut tx, ask.clinic(), stored.id).await?;
+    let entries = store::event_log::entries(&mut tx, call.clinic(), stored.id).await?;
     drop(tx);
     let is_one = |e: &CareEntry| e.id == entry && e.episode.is_none() && !matches!(e.care, Care::TakenBack { .. });
     if !entries.iter().any(is_one) {
         return Err(Problem::not_found("entry"));
     }
     let care = Care::TakenBack { entry, reason: Some(new.reason.0) };
-    let recorded = ask.record_one(Command::OfPatient { patient, at: ask.app.clock.now(), care }).await?;
+    let recorded = call.record_one(Command::RecordPatientCare { patient, at: call.app.clock.now(), care }).await?;
     let patient = recorded.patient.unwrap_or(patient);
     Ok(created(None, None, WithdrawalReceipt { id: recorded.id, patient, recorded_at: recorded.at }))
 }

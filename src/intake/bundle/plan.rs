@@ -23,7 +23,7 @@ pub(super) struct BundlePlan {
     pub(super) outcomes: Vec<Option<EntryOutcome>>,
     /// The entry that each command belongs to.
     pub(super) places: Vec<(usize, ResourceType)>,
-    pub(super) facts: Vec<Command>,
+    pub(super) commands: Vec<Command>,
 }
 
 /// Plan for one entry.
@@ -271,7 +271,7 @@ impl Intake {
         let take = match step {
             EntryPlan::Done(outcome) => return Ok(EntryStep::Outcome(outcome)),
             EntryPlan::Delete { kind, id, if_match } => {
-                return Ok(EntryStep::Fact(kind, Box::new(Command::Deleted { kind, id, if_match })));
+                return Ok(EntryStep::Fact(kind, Box::new(Command::DeleteResource { kind, id, if_match })));
             }
             EntryPlan::Take(take) => *take,
         };
@@ -287,7 +287,7 @@ impl Intake {
         };
         Ok(EntryStep::Fact(
             take.kind,
-            Box::new(Command::Arrived { arrival: Box::new(arrival), condition: take.condition }),
+            Box::new(Command::StoreResource { arrival: Box::new(arrival), condition: take.condition }),
         ))
     }
 }

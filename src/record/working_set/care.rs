@@ -63,13 +63,15 @@ impl WorkingSet {
     /// Everything of one kind in an episode, in order of entry.
     pub fn facts_of_episode(&mut self, episode: EpisodeId, kind: &str) -> Result<Vec<EventRow>, Problem> {
         let named = (episode, kind.to_owned());
-        let Some(told) = self.told.get(&named) else {
-            self.missing.told.insert(named);
+        let Some(known) = self.events_by_kind.get(&named) else {
+            self.missing.events_by_kind.insert(named);
             return Err(not_gathered());
         };
-        let mut facts = told.clone();
-        facts.extend(self.facts.iter().filter(|fact| fact.episode_id == Some(episode) && fact.kind == kind).cloned());
-        Ok(facts)
+        let mut events = known.clone();
+        events.extend(
+            self.events.iter().filter(|event| event.episode_id == Some(episode) && event.kind == kind).cloned(),
+        );
+        Ok(events)
     }
 
     /// Writes what is listed of a recommendation.
@@ -92,15 +94,15 @@ impl WorkingSet {
     }
 
     /// Lets a case review be part of a session.
-    pub fn join_session(&mut self, joined: SessionReview) {
-        self.joined.push(joined);
+    pub fn join_session(&mut self, review: SessionReview) {
+        self.session_reviews.push(review);
     }
 
     /// What was answered under an idempotency key.
     pub fn answered(&mut self, key: &str) -> Result<Option<StoredAnswer>, Problem> {
         let named = key.to_owned();
         if !self.answers.is_known(&named) {
-            self.missing.once.insert(named);
+            self.missing.idempotency_keys.insert(named);
             return Err(not_gathered());
         }
         Ok(self.answers.get(&named).cloned())

@@ -20,7 +20,7 @@ use crate::store::{
 };
 
 /// A name that more people carry is a placeholder: their stories are read when somebody asks for them.
-const MOST_CARRIERS: usize = 8;
+const MOST_HOLDERS: usize = 8;
 
 impl WorkingSet {
     /// Reads rows, and locks their patients in one order.
@@ -51,7 +51,7 @@ impl WorkingSet {
         self.gather_evidence(tx, named, &told_about).await?;
         self.gather_matches(tx, named).await?;
         self.gather_care(tx, named).await?;
-        let keys = texts(&named.once);
+        let keys = texts(&named.idempotency_keys);
         let answered: HashMap<_, _> = idempotency::find_each(tx, &self.clinic, &keys).await?.into_iter().collect();
         for key in keys {
             let found = answered.get(&key).cloned();
@@ -74,8 +74,8 @@ impl WorkingSet {
             self.keys.entry(row.key.clone()).or_default().insert(row.patient_id, row);
         }
         for key in &named.keys {
-            match self.keys.get(&stored_key(key)).filter(|carriers| !carriers.is_empty()) {
-                Some(carriers) => ids.extend(carriers.keys().take(MOST_CARRIERS)),
+            match self.keys.get(&stored_key(key)).filter(|holders| !holders.is_empty()) {
+                Some(holders) => ids.extend(holders.keys().take(MOST_HOLDERS)),
                 None => drop(ids.insert(PatientId(id_of(context.clinic, &["patient", key])))),
             }
         }
@@ -149,10 +149,10 @@ impl WorkingSet {
         let mut wanted = named.resources.clone();
         for (kind, tokens) in named.conditions.iter().chain(&named.tokens) {
             let tokens: Vec<String> = tokens.iter().map(|token| resource::stored_token(token)).collect();
-            self.carriers.extend(tokens.iter().map(|token| ((kind.clone(), token.clone()), BTreeSet::new())));
-            for (token, id) in resource::carriers(tx, &self.clinic, kind, &tokens).await? {
+            self.identifier_holders.extend(tokens.iter().map(|token| ((kind.clone(), token.clone()), BTreeSet::new())));
+            for (token, id) in resource::identifier_holders(tx, &self.clinic, kind, &tokens).await? {
                 wanted.entry(kind.clone()).or_default().insert(id.clone());
-                self.carriers.entry((kind.clone(), token)).or_default().insert(id);
+                self.identifier_holders.entry((kind.clone(), token)).or_default().insert(id);
             }
         }
         for (kind, mut ids) in wanted {
@@ -239,9 +239,9 @@ impl WorkingSet {
     }
 
     async fn gather_care(&mut self, tx: &mut WriteTx, named: &RowKeys) -> Result<(), Problem> {
-        for (episode, kind) in &named.told {
-            let told = event_log::of_episode(tx, &self.clinic, *episode, kind).await?;
-            self.told.insert((*episode, kind.clone()), told);
+        for (episode, kind) in &named.events_by_kind {
+            let events = event_log::of_episode(tx, &self.clinic, *episode, kind).await?;
+            self.events_by_kind.insert((*episode, kind.clone()), events);
         }
         for id in &named.sessions {
             let found = review_session::find(tx, &self.clinic, *id).await?;

@@ -9,7 +9,7 @@ use crate::store::outbox::{ChartNote, Delivery, DeliveryState, PlannedDelivery};
 impl WorkingSet {
     /// Writes what should stand in the chart from now on.
     pub fn plan(&mut self, planned: PlannedDelivery) {
-        self.delivers = true;
+        self.outbox_changed = true;
         self.planned.set((planned.patient, planned.intent.desired.key.clone()), planned);
     }
 
@@ -26,7 +26,7 @@ impl WorkingSet {
 
     /// Records the result of reading back; a pending write wakes the lane.
     pub fn note_sighting(&mut self, delivery: &Delivery, noted: &ChartNote) {
-        self.delivers |= noted.state == DeliveryState::Pending;
+        self.outbox_changed |= noted.state == DeliveryState::Pending;
         self.sightings.push((delivery.clone(), noted.clone()));
     }
 }

@@ -64,11 +64,11 @@ impl WorkingSet {
     pub fn resources_with(&mut self, kind: &str, token: &str) -> Result<Vec<Resource>, Problem> {
         let token = resource::stored_token(token);
         let key = (kind.to_owned(), token.clone());
-        if !self.carriers.contains_key(&key) {
+        if !self.identifier_holders.contains_key(&key) {
             self.missing.tokens.entry(key.0).or_default().insert(key.1);
             return Err(not_gathered());
         }
-        let mut ids = self.carriers.get(&key).cloned().unwrap_or_default();
+        let mut ids = self.identifier_holders.get(&key).cloned().unwrap_or_default();
         let is_about = |(of, named, _): &(String, String, String)| of == kind && *named == token;
         let changes = self.carrier_changes.from((key.0.clone(), key.1.clone(), String::new()));
         for ((.., id), has) in changes.take_while(|(changed, _)| is_about(changed)) {

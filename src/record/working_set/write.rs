@@ -33,7 +33,7 @@ impl WorkingSet {
     /// When the database refuses something, or does not answer.
     pub async fn write(&self, tx: &mut WriteTx) -> Result<(), Problem> {
         self.write_rows(tx).await?;
-        journal::append(tx, &self.clinic, &self.lines).await
+        journal::append(tx, &self.clinic, &self.journal_entries).await
     }
 
     /// Writes everything so far and forgets what was read, so that rows can move from one person to another.
@@ -44,9 +44,9 @@ impl WorkingSet {
         self.write_rows(tx).await?;
         let new = Self::new(&self.clinic, self.now, self.rules.clone());
         let before = std::mem::replace(self, new);
-        self.lines = before.lines;
-        self.delivers = before.delivers;
-        self.forgotten = before.forgotten + 1;
+        self.journal_entries = before.journal_entries;
+        self.outbox_changed = before.outbox_changed;
+        self.flushes = before.flushes + 1;
         Ok(())
     }
 
@@ -132,10 +132,10 @@ impl WorkingSet {
         let new: Vec<_> = new.into_iter().map(|stored| (stored, by(&stored.episode.id))).collect();
         episode::insert_all(tx, &self.clinic, &new).await?;
         episode::update_all(tx, &self.clinic, &other).await?;
-        event_log::append(tx, &self.clinic, &self.facts).await?;
-        review_session::join_all(tx, &self.clinic, &self.joined).await?;
+        event_log::append(tx, &self.clinic, &self.events).await?;
+        review_session::join_all(tx, &self.clinic, &self.session_reviews).await?;
 
-        let dossiers = self.planned_anew.iter().filter_map(|patient| self.dossiers.get(patient));
+        let dossiers = self.replanned.iter().filter_map(|patient| self.dossiers.get(patient));
         let rows: Vec<ListedEpisode<'_>> = dossiers.flat_map(|dossier| listed_episodes(dossier, &self.rules)).collect();
         let written: Vec<(PatientId, StandingWrite<'_>)> = rows.iter().map(ListedEpisode::written).collect();
         standing::put_all(tx, &self.clinic, &written, self.now).await?;

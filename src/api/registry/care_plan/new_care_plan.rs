@@ -110,7 +110,7 @@ fn date(on: Option<NaiveDate>, field: impl FnOnce() -> String) -> Result<(), Pro
 
 impl NewCarePlan {
     /// The plan to store.
-    pub fn plan(self, ask: &RequestContext) -> Result<SharedCarePlan, Problem> {
+    pub fn plan(self, call: &RequestContext) -> Result<SharedCarePlan, Problem> {
         for (name, many) in [
             ("problems", self.problems.len()),
             ("goals", self.goals.len()),
@@ -170,7 +170,7 @@ impl NewCarePlan {
                 .map(|r| Responsibility { who: r.who.0, what: r.what.0 })
                 .collect(),
             note: words(self.note),
-            by: words(self.by).unwrap_or_else(|| ask.caller.subject.clone()),
+            by: words(self.by).unwrap_or_else(|| call.caller.subject.clone()),
             replaces: None,
         };
         if plan.is_empty() {

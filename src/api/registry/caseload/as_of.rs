@@ -24,7 +24,7 @@ pub(super) type AsOfPosition<K> = (NaiveDate, K);
 
 /// At most `limit` rows of a day after `after`, in the order of `key`.
 pub(super) async fn rows<K: Ord>(
-    ask: &RequestContext,
+    call: &RequestContext,
     as_of: NaiveDate,
     filter: &StandingFilter,
     limit: i64,
@@ -32,16 +32,16 @@ pub(super) async fn rows<K: Ord>(
     key: impl Fn(&StandingRow) -> K,
 ) -> Result<Vec<StandingRow>, Problem> {
     let limit = usize::try_from(limit).unwrap_or(0);
-    let mut tx = ask.app.db.read().await?;
-    let rules = rule_set::active(&mut tx, ask.clinic()).await?;
+    let mut tx = call.app.db.read().await?;
+    let rules = rule_set::active(&mut tx, call.clinic()).await?;
     let mut kept: BTreeMap<K, StandingRow> = BTreeMap::new();
-    let mut everybody = story::everybody(ask.clinic());
+    let mut everybody = story::everybody(call.clinic());
     while let Some((patients, stories)) = everybody.next(&mut tx).await? {
         let (Some(first), Some(last)) = (patients.first(), patients.last()) else { continue };
-        let entered = episode::entered(&mut tx, ask.clinic(), first.id, last.id).await?;
+        let entered = episode::entered(&mut tx, call.clinic(), first.id, last.id).await?;
         let entered: HashMap<EpisodeId, NaiveDate> =
-            entered.into_iter().map(|(id, at)| (id, at.with_timezone(&ask.zone()).date_naive())).collect();
-        let day = Day { as_of, rules: &rules, filter, entered: &entered, now: ask.app.clock.now() };
+            entered.into_iter().map(|(id, at)| (id, at.with_timezone(&call.zone()).date_naive())).collect();
+        let day = Day { as_of, rules: &rules, filter, entered: &entered, now: call.app.clock.now() };
         for (patient, story) in patients.iter().zip(&stories) {
             for row in day.rows(patient, story)? {
                 let key = key(&row);

@@ -118,7 +118,7 @@ pub(super) fn figures_of(closed: &ClosedMonth) -> Result<MonthFigures, Problem> 
 
 /// Figures that would differ if counted now; `None` if none would.
 pub(super) async fn restatement(
-    ask: &RequestContext,
+    call: &RequestContext,
     closed: &ClosedMonth,
     month: Month,
     reported: &[Metric],
@@ -133,9 +133,9 @@ pub(super) async fn restatement(
         metrics.iter().flat_map(Difference::ids).filter_map(|id| subjects.patient(id)).collect();
     let truncated = patients.len() > PATIENTS;
     let mut because = Vec::new();
-    let mut tx = ask.app.db.read().await?;
+    let mut tx = call.app.db.read().await?;
     for patient in patients.into_iter().take(PATIENTS) {
-        let late = event_log::recorded_after(&mut tx, ask.clinic(), patient, closed.closed_at).await?;
+        let late = event_log::recorded_after(&mut tx, call.clinic(), patient, closed.closed_at).await?;
         // Events after the month do not affect it, unless they take something back.
         let matters = |f: &event_log::EventRow| {
             f.happened_on <= month.last
@@ -155,9 +155,9 @@ pub(super) async fn restatement(
 }
 
 /// A month that is over.
-fn past(ask: &RequestContext, month: &str) -> Result<Month, Problem> {
-    let month = month_of(ask, Some(month), "month")?;
-    if month.last >= ask.today() {
+fn past(call: &RequestContext, month: &str) -> Result<Month, Problem> {
+    let month = month_of(call, Some(month), "month")?;
+    if month.last >= call.today() {
         return Err(Problem::conflict(format!("{month} is not over")).at("month"));
     }
     Ok(month)
@@ -167,11 +167,11 @@ fn past(ask: &RequestContext, month: &str) -> Result<Month, Problem> {
 #[utoipa::path(post, path = "/metrics/{month}/close", tag = "metrics",
     params(("month" = String, Path, description = "`YYYY-MM`, a month that is over")),
     responses((status = 201, description = "Closed", body = ClosedBody), WriteErrors))]
-async fn close_month(ask: RequestContext, Path(month): Path<String>) -> Result<Response, Problem> {
-    ask.caller.require(&[Role::CareManager, Role::Admin])?;
-    let month = past(&ask, &month)?;
-    let (db, now) = (&ask.app.db, ask.app.clock.now());
-    let closed = close(db, ask.clinic(), &ask.caller.subject, month, now).await?;
+async fn close_month(call: RequestContext, Path(month): Path<String>) -> Result<Response, Problem> {
+    call.caller.require(&[Role::CareManager, Role::Admin])?;
+    let month = past(&call, &month)?;
+    let (db, now) = (&call.app.db, call.app.clock.now());
+    let closed = close(db, call.clinic(), &call.caller.subject, month, now).await?;
     let closed = closed.ok_or_else(|| conflict(&format!("{month} is closed already"), "restate"))?;
     Ok(created(Some(format!("/api/v1/metrics/{month}/versions/1")), None, ClosedBody::of(&closed, month)))
 }
@@ -196,14 +196,14 @@ struct NewRestatement {
     params(("month" = String, Path, description = "`YYYY-MM`, a closed month")),
     responses((status = 201, description = "Restated", body = ClosedBody), WriteErrors))]
 async fn restate_month(
-    ask: RequestContext,
+    call: RequestContext,
     Path(month): Path<String>,
     JsonBody(new): JsonBody<NewRestatement>,
 ) -> Result<Response, Problem> {
-    ask.caller.require(&[Role::CareManager, Role::Admin])?;
-    let month = past(&ask, &month)?;
-    let (db, now) = (&ask.app.db, ask.app.clock.now());
-    match restate(db, ask.clinic(), &ask.caller.subject, month, &new.reason.0, now).await? {
+    call.caller.require(&[Role::CareManager, Role::Admin])?;
+    let month = past(&call, &month)?;
+    let (db, now) = (&call.app.db, call.app.clock.now());
+    match restate(db, call.clinic(), &call.caller.subject, month, &new.reason.0, now).await? {
         RestatementResult::As(closed) => {
             let at = format!("/api/v1/metrics/{month}/versions/{}", closed.version);
             Ok(created(Some(at), None, ClosedBody::of(&closed, month)))
@@ -218,11 +218,11 @@ async fn restate_month(
 #[utoipa::path(get, path = "/metrics/{month}/versions", tag = "metrics",
     params(("month" = String, Path, description = "`YYYY-MM`")),
     responses((status = 200, description = "All on one page", body = Page<ClosedBody>), ReadErrors))]
-async fn list_versions(ask: RequestContext, Path(month): Path<String>) -> Result<Json<Page<ClosedBody>>, Problem> {
-    ask.caller.require(READERS)?;
-    let month = month_of(&ask, Some(&month), "month")?;
-    let mut tx = ask.app.db.read().await?;
-    let versions = closed_month::versions(&mut tx, ask.clinic(), month.first).await?;
+async fn list_versions(call: RequestContext, Path(month): Path<String>) -> Result<Json<Page<ClosedBody>>, Problem> {
+    call.caller.require(READERS)?;
+    let month = month_of(&call, Some(&month), "month")?;
+    let mut tx = call.app.db.read().await?;
+    let versions = closed_month::versions(&mut tx, call.clinic(), month.first).await?;
     let items = versions.iter().map(|closed| ClosedBody::of(closed, month)).collect();
     Ok(Json(Page { items, next: None }))
 }
@@ -232,13 +232,13 @@ async fn list_versions(ask: RequestContext, Path(month): Path<String>) -> Result
     params(("month" = String, Path, description = "`YYYY-MM`"), ("version" = i32, Path, description = "The report")),
     responses((status = 200, description = "As it was reported", body = VersionBody), ReadErrors))]
 async fn read_metrics_version(
-    ask: RequestContext,
+    call: RequestContext,
     Path((month, version)): Path<(String, String)>,
 ) -> Result<Json<VersionBody>, Problem> {
-    ask.caller.require(READERS)?;
-    let month = month_of(&ask, Some(&month), "month")?;
-    let mut tx = ask.app.db.read().await?;
-    let versions = closed_month::versions(&mut tx, ask.clinic(), month.first).await?;
+    call.caller.require(READERS)?;
+    let month = month_of(&call, Some(&month), "month")?;
+    let mut tx = call.app.db.read().await?;
+    let versions = closed_month::versions(&mut tx, call.clinic(), month.first).await?;
     let found = versions.into_iter().find(|closed| closed.version.to_string() == version);
     let closed = found.ok_or_else(|| Problem::not_found("report"))?;
     Ok(Json(VersionBody { closed: ClosedBody::of(&closed, month), figures: figures_of(&closed)? }))

@@ -110,17 +110,17 @@ pub(super) struct MeasureResult {
 
 /// Counts everybody of the clinic; with `grouped`, also by care manager.
 pub(super) async fn gather(
-    ask: &RequestContext,
+    call: &RequestContext,
     measure: MeasureSet,
     rules: &RuleSet,
     of: MonthSelection<'_>,
     grouped: bool,
 ) -> Result<MeasureResult, Problem> {
-    let mut tx = ask.app.db.read().await?;
+    let mut tx = call.app.db.read().await?;
     let mut all = StorySelection::of(measure, &[]).tallies(measure, rules, &of);
     let mut groups: BTreeMap<CareManager, Tallies> = BTreeMap::new();
     let mut subjects = Subjects::default();
-    let mut everybody = story::everybody(ask.clinic());
+    let mut everybody = story::everybody(call.clinic());
     while let Some((patients, stories)) = everybody.next(&mut tx).await? {
         let some = StorySelection::of(measure, &stories);
         all.absorb(some.tallies(measure, rules, &of));

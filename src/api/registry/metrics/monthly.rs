@@ -62,42 +62,42 @@ pub(super) fn reported(report: MonthFigures, measure: MeasureSet, of: &MetricsFi
 }
 
 async fn monthly(
-    ask: &RequestContext,
+    call: &RequestContext,
     headers: &HeaderMap,
     measure: MeasureSet,
     query: MonthQuery,
 ) -> Result<Response, Problem> {
     let kind = wanted(headers, query.report);
-    Ok(answer(kind, measure.name(), counted(ask, measure, query).await?))
+    Ok(answer(kind, measure.name(), counted(call, measure, query).await?))
 }
 
 /// The metrics of a month: as reported, where it is closed.
 pub(in crate::api::registry) async fn counted(
-    ask: &RequestContext,
+    call: &RequestContext,
     measure: MeasureSet,
     query: MonthQuery,
 ) -> Result<MetricsReport, Problem> {
-    ask.caller.require(READERS)?;
+    call.caller.require(READERS)?;
     if query.payer.is_some() && measure != MeasureSet::Nys {
         return Err(Problem::malformed("only metrics/nys is narrowed to a payer").at("payer"));
     }
-    let month = month_of(ask, query.month.as_deref(), "month")?;
+    let month = month_of(call, query.month.as_deref(), "month")?;
     let care_manager = query.care_manager.map(|name| name.0);
     let narrowing = MetricsFilter { payer: query.payer, care_manager: care_manager.clone().map(CareManager::Named) };
-    let mut tx = ask.app.db.read().await?;
-    let closed = closed_month::latest(&mut tx, ask.clinic(), month.first).await?;
+    let mut tx = call.app.db.read().await?;
+    let closed = closed_month::latest(&mut tx, call.clinic(), month.first).await?;
     let rules = match &closed {
-        Some(closed) => rule_set::rules(&mut tx, ask.clinic(), closed.rule_set).await?,
+        Some(closed) => rule_set::rules(&mut tx, call.clinic(), closed.rule_set).await?,
         None => None,
     };
     let rules = match rules {
         Some(rules) => rules,
-        None => rule_set::active(&mut tx, ask.clinic()).await?,
+        None => rule_set::active(&mut tx, call.clinic()).await?,
     };
-    let fte = staffing::find(&mut tx, ask.clinic(), month.first).await?;
+    let fte = staffing::find(&mut tx, call.clinic(), month.first).await?;
     drop(tx);
     let slice = MonthSelection { month, narrowing: &narrowing, fte };
-    let MeasureResult { metrics, groups, subjects } = gather(ask, measure, &rules, slice, query.by.is_some()).await?;
+    let MeasureResult { metrics, groups, subjects } = gather(call, measure, &rules, slice, query.by.is_some()).await?;
     let mut body = MetricsBody {
         month: month.to_string(),
         payer: query.payer,
@@ -115,7 +115,7 @@ pub(in crate::api::registry) async fn counted(
                 Some(kept.iter().map(|one| CareManagerMetrics::reported(one, measure, query.payer)).collect());
         }
         if let Some(reported) = reported(report, measure, &narrowing) {
-            body.restatement = restatement(ask, &closed, month, &reported, &body.metrics, &subjects).await?;
+            body.restatement = restatement(call, &closed, month, &reported, &body.metrics, &subjects).await?;
             body.metrics = reported;
             body.closed = Some(ClosedBody::of(&closed, month));
         }
@@ -130,31 +130,31 @@ pub(in crate::api::registry) async fn counted(
 #[utoipa::path(get, path = "/metrics/nys", tag = "metrics", params(MonthQuery),
     responses((status = 200, description = "The metrics", body = MetricsBody), ReadErrors))]
 async fn nys(
-    ask: RequestContext,
+    call: RequestContext,
     headers: HeaderMap,
     StrictQuery(query): StrictQuery<MonthQuery>,
 ) -> Result<Response, Problem> {
-    monthly(&ask, &headers, MeasureSet::Nys, query).await
+    monthly(&call, &headers, MeasureSet::Nys, query).await
 }
 
 /// Whether the program is run as meant: contacts, measures, reviews, treatment changes, weekly meetings.
 #[utoipa::path(get, path = "/metrics/fidelity", tag = "metrics", params(MonthQuery),
     responses((status = 200, description = "The metrics", body = MetricsBody), ReadErrors))]
 async fn fidelity(
-    ask: RequestContext,
+    call: RequestContext,
     headers: HeaderMap,
     StrictQuery(query): StrictQuery<MonthQuery>,
 ) -> Result<Response, Problem> {
-    monthly(&ask, &headers, MeasureSet::Fidelity, query).await
+    monthly(&call, &headers, MeasureSet::Fidelity, query).await
 }
 
 /// Process measures after the AIMS Center: caseload, contacts, reviews, treatment changes among the not improved.
 #[utoipa::path(get, path = "/metrics/aims", tag = "metrics", params(MonthQuery),
     responses((status = 200, description = "The metrics", body = MetricsBody), ReadErrors))]
 async fn aims(
-    ask: RequestContext,
+    call: RequestContext,
     headers: HeaderMap,
     StrictQuery(query): StrictQuery<MonthQuery>,
 ) -> Result<Response, Problem> {
-    monthly(&ask, &headers, MeasureSet::Aims, query).await
+    monthly(&call, &headers, MeasureSet::Aims, query).await
 }

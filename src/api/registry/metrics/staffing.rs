@@ -33,16 +33,16 @@ struct Staffing {
     params(("month" = String, Path, description = "`YYYY-MM`")), request_body = Staffing,
     responses((status = 200, description = "Attested", body = Staffing), WriteErrors))]
 async fn attest_staffing(
-    ask: RequestContext,
+    call: RequestContext,
     Path(month): Path<String>,
     JsonBody(new): JsonBody<Staffing>,
 ) -> Result<Json<Staffing>, Problem> {
-    ask.caller.require(&[Role::CareManager, Role::Admin])?;
-    let month = month_of(&ask, Some(&month), "month")?;
+    call.caller.require(&[Role::CareManager, Role::Admin])?;
+    let month = month_of(&call, Some(&month), "month")?;
     if !(0.0..=1000.0).contains(&new.care_manager_fte) {
         return Err(Problem::unprocessable("must be between 0 and 1000").at("care_manager_fte"));
     }
-    let (db, now) = (&ask.app.db, ask.app.clock.now());
-    attest(db, ask.clinic(), &ask.caller.subject, month.first, new.care_manager_fte, now).await?;
+    let (db, now) = (&call.app.db, call.app.clock.now());
+    attest(db, call.clinic(), &call.caller.subject, month.first, new.care_manager_fte, now).await?;
     Ok(Json(new))
 }

@@ -93,14 +93,14 @@ enum MonthColumn {
     Counting(Tallies, Option<f64>),
 }
 
-async fn trend(ask: &RequestContext, measure: MeasureSet, query: TrendQuery) -> Result<Json<MetricsTrend>, Problem> {
-    ask.caller.require(READERS)?;
+async fn trend(call: &RequestContext, measure: MeasureSet, query: TrendQuery) -> Result<Json<MetricsTrend>, Problem> {
+    call.caller.require(READERS)?;
     if query.payer.is_some() && measure != MeasureSet::Nys {
         return Err(Problem::malformed("only metrics/nys is narrowed to a payer").at("payer"));
     }
-    let to = month_of(ask, query.to.as_deref(), "to")?;
+    let to = month_of(call, query.to.as_deref(), "to")?;
     let from = match &query.from {
-        Some(text) => month_of(ask, Some(text), "from")?,
+        Some(text) => month_of(call, Some(text), "from")?,
         None => (0..11).fold(to, |month, _| month.before()),
     };
     let months: Vec<Month> = from.through(to).take(LONGEST + 1).collect();
@@ -109,11 +109,11 @@ async fn trend(ask: &RequestContext, measure: MeasureSet, query: TrendQuery) -> 
     }
     let care_manager = query.care_manager.map(|name| name.0);
     let narrowing = MetricsFilter { payer: query.payer, care_manager: care_manager.clone().map(CareManager::Named) };
-    let mut tx = ask.app.db.read().await?;
-    let rules = rule_set::active(&mut tx, ask.clinic()).await?;
+    let mut tx = call.app.db.read().await?;
+    let rules = rule_set::active(&mut tx, call.clinic()).await?;
     let mut columns = Vec::new();
     for month in &months {
-        let closed = closed_month::latest(&mut tx, ask.clinic(), month.first).await?;
+        let closed = closed_month::latest(&mut tx, call.clinic(), month.first).await?;
         let kept = match &closed {
             Some(closed) => reported(figures_of(closed)?, measure, &narrowing).map(|kept| (kept, closed.closed_at)),
             None => None,
@@ -121,12 +121,12 @@ async fn trend(ask: &RequestContext, measure: MeasureSet, query: TrendQuery) -> 
         columns.push(if let Some((kept, closed_at)) = kept {
             MonthColumn::Reported(kept, closed_at)
         } else {
-            let fte = staffing::find(&mut tx, ask.clinic(), month.first).await?;
+            let fte = staffing::find(&mut tx, call.clinic(), month.first).await?;
             let slice = MonthSelection { month: *month, narrowing: &narrowing, fte };
             MonthColumn::Counting(StorySelection::of(measure, &[]).tallies(measure, &rules, &slice), fte)
         });
     }
-    let mut everybody = story::everybody(ask.clinic());
+    let mut everybody = story::everybody(call.clinic());
     while let Some((_, stories)) = everybody.next(&mut tx).await? {
         let some = StorySelection::of(measure, &stories);
         for (month, column) in months.iter().zip(&mut columns) {
@@ -166,28 +166,28 @@ async fn trend(ask: &RequestContext, measure: MeasureSet, query: TrendQuery) -> 
 #[utoipa::path(get, path = "/metrics/nys/trend", tag = "metrics", params(TrendQuery),
     responses((status = 200, description = "Each metric, month by month", body = MetricsTrend), ReadErrors))]
 async fn nys_trend(
-    ask: RequestContext,
+    call: RequestContext,
     StrictQuery(query): StrictQuery<TrendQuery>,
 ) -> Result<Json<MetricsTrend>, Problem> {
-    trend(&ask, MeasureSet::Nys, query).await
+    trend(&call, MeasureSet::Nys, query).await
 }
 
 /// The fidelity of the program month by month; closed months as they were reported.
 #[utoipa::path(get, path = "/metrics/fidelity/trend", tag = "metrics", params(TrendQuery),
     responses((status = 200, description = "Each metric, month by month", body = MetricsTrend), ReadErrors))]
 async fn fidelity_trend(
-    ask: RequestContext,
+    call: RequestContext,
     StrictQuery(query): StrictQuery<TrendQuery>,
 ) -> Result<Json<MetricsTrend>, Problem> {
-    trend(&ask, MeasureSet::Fidelity, query).await
+    trend(&call, MeasureSet::Fidelity, query).await
 }
 
 /// The process measures month by month; closed months as they were reported.
 #[utoipa::path(get, path = "/metrics/aims/trend", tag = "metrics", params(TrendQuery),
     responses((status = 200, description = "Each metric, month by month", body = MetricsTrend), ReadErrors))]
 async fn aims_trend(
-    ask: RequestContext,
+    call: RequestContext,
     StrictQuery(query): StrictQuery<TrendQuery>,
 ) -> Result<Json<MetricsTrend>, Problem> {
-    trend(&ask, MeasureSet::Aims, query).await
+    trend(&call, MeasureSet::Aims, query).await
 }

@@ -57,30 +57,30 @@ impl Yearly {
 }
 
 async fn yearly(
-    ask: &RequestContext,
+    call: &RequestContext,
     headers: &HeaderMap,
     measure: Yearly,
     query: YearQuery,
 ) -> Result<Response, Problem> {
     let kind = wanted(headers, query.report);
-    Ok(answer(kind, measure.name(), counted(ask, measure, &query).await?))
+    Ok(answer(kind, measure.name(), counted(call, measure, &query).await?))
 }
 
 /// The metrics of a year.
 pub(in crate::api::registry) async fn counted(
-    ask: &RequestContext,
+    call: &RequestContext,
     measure: Yearly,
     query: &YearQuery,
 ) -> Result<MetricsReport, Problem> {
-    ask.caller.require(READERS)?;
-    let year = query.year.unwrap_or_else(|| ask.today().year());
+    call.caller.require(READERS)?;
+    let year = query.year.unwrap_or_else(|| call.today().year());
     if !(2000..=2999).contains(&year) {
         return Err(Problem::malformed("a year between 2000 and 2999").at("year"));
     }
     let mut tallies = measure.count(&[], year);
     let mut subjects = Subjects::default();
-    let mut tx = ask.app.db.read().await?;
-    let mut everybody = story::everybody(ask.clinic());
+    let mut tx = call.app.db.read().await?;
+    let mut everybody = story::everybody(call.clinic());
     while let Some((patients, stories)) = everybody.next(&mut tx).await? {
         tallies.absorb(measure.count(&for_export(&stories), year));
         subjects.add(&patients, &stories);
@@ -104,20 +104,20 @@ pub(in crate::api::registry) async fn counted(
 #[utoipa::path(get, path = "/metrics/hedis-drr", tag = "metrics", params(YearQuery),
     responses((status = 200, description = "The metrics", body = MetricsBody), ReadErrors))]
 async fn hedis(
-    ask: RequestContext,
+    call: RequestContext,
     headers: HeaderMap,
     StrictQuery(query): StrictQuery<YearQuery>,
 ) -> Result<Response, Problem> {
-    yearly(&ask, &headers, Yearly::HedisDrr, query).await
+    yearly(&call, &headers, Yearly::HedisDrr, query).await
 }
 
 /// CMS159: remission 12 months (give or take 60 days) after an elevated PHQ-9.
 #[utoipa::path(get, path = "/metrics/cms159", tag = "metrics", params(YearQuery),
     responses((status = 200, description = "The metric", body = MetricsBody), ReadErrors))]
 async fn cms159(
-    ask: RequestContext,
+    call: RequestContext,
     headers: HeaderMap,
     StrictQuery(query): StrictQuery<YearQuery>,
 ) -> Result<Response, Problem> {
-    yearly(&ask, &headers, Yearly::Cms159, query).await
+    yearly(&call, &headers, Yearly::Cms159, query).await
 }
