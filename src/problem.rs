@@ -143,13 +143,13 @@ pub struct Problem {
     /// For a conflict of state: what would be allowed now.
     pub allowed: Vec<String>,
     /// Index of the failing command, from 0, when several were sent together.
-    pub fact: Option<usize>,
+    pub command: Option<usize>,
 }
 
 impl Problem {
     /// A problem of a category with a sentence.
     pub fn new(category: Category, detail: impl Into<String>) -> Self {
-        Self { category, detail: detail.into(), expression: None, allowed: Vec::new(), fact: None }
+        Self { category, detail: detail.into(), expression: None, allowed: Vec::new(), command: None }
     }
 
     /// Names the place in the request.

@@ -121,7 +121,7 @@ impl Intake {
         if !commands.is_empty() {
             let atomic = purpose == BundlePurpose::Transaction;
             let answers = self.take_all(clinic, by, commands, atomic).await.map_err(|problem| {
-                match problem.fact.and_then(|fact| places.get(fact)) {
+                match problem.command.and_then(|command| places.get(command)) {
                     Some((entry, _)) => inside(problem, *entry),
                     None => problem,
                 }

@@ -133,7 +133,7 @@ impl RowKeys {
             | Command::RecordMeasurement { patient: id, .. }
             | Command::Replan { patient: id } => drop(self.patients.insert(*id)),
             Command::RecordCare { episode, .. } | Command::AmendEpisode { episode, .. } => {
-                drop(self.episodes.insert(*episode))
+                self.episodes.insert(*episode);
             }
             Command::ReadBack(sighting) => {
                 self.patients.insert(sighting.patient);

@@ -50,8 +50,8 @@ async fn a_thousand_events_with_disconnects_are_each_heard_once(
     let writing = tokio::spawn(async move {
         for (n, some) in facts.chunks(50).enumerate() {
             let forms = forms.iter().skip(n * 2).take(2).cloned();
-            let facts = some.iter().cloned().chain(forms).collect();
-            let submission = Submission { clinic: CLINIC.into(), by: "test".into(), facts, atomic: false };
+            let commands = some.iter().cloned().chain(forms).collect();
+            let submission = Submission { clinic: CLINIC.into(), by: "test".into(), commands, atomic: false };
             app.recorder.record(submission).await.unwrap();
             app.journal.seal().await.unwrap();
         }
