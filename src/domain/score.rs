@@ -86,8 +86,10 @@ pub fn score(instrument: Instrument, answers: &Answers) -> Option<Scored> {
 
     let item9 = definition.self_harm.and_then(readable);
     let is_doubtful = |item: usize| answers.item9_doubtful || unreadable.contains(&item);
-    let item9_unknown = definition.self_harm.is_some_and(|item| item9.is_none() || is_doubtful(item));
-    let item9_unreadable = definition.self_harm.is_some_and(is_doubtful);
+    let item9_unreadable = definition.self_harm.is_some_and(is_doubtful)
+        || unreadable.iter().any(|item| definition.is_about_safety(*item));
+
+    let item9_unknown = item9_unreadable || (definition.self_harm.is_some() && item9.is_none());
 
     let answered: Vec<u8> = (0..n).filter(|position| !unreadable.contains(position)).filter_map(readable).collect();
     let sum: u32 = answered.iter().copied().map(u32::from).sum();

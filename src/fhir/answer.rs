@@ -87,6 +87,13 @@ struct ValueClues {
 
 /// Reads `value[x]` of an answer, a component or an Observation.
 pub(super) fn hear(node: &JsonNode<'_>, reader: Reader<'_>) -> CheckedAnswer {
+    if is_absent(node) {
+        return judge(
+            &ValueClues { is_there: has_value(node), ..ValueClues::default() },
+            (None, None),
+            reader.scale.max,
+        );
+    }
     let mut outside = (extension(node, ORDINAL), extension(node, WEIGHT));
     let mut heard: Option<CheckedAnswer> = None;
     // `_valueString` carries the extensions of `valueString`.
@@ -193,7 +200,9 @@ fn judge(clues: &ValueClues, outside: (Option<f64>, Option<f64>), max: u8) -> Ch
         _ => AnswerValue::OutOfRange,
     };
     let disagrees = matches!((said, clues.words), (AnswerValue::Value(value), Some(words)) if value != words)
-        || (said == AnswerValue::OutOfRange && clues.words.is_some());
+        || (said == AnswerValue::OutOfRange && clues.words.is_some())
+        // An ordinal says on purpose what an answer counts.
+        || matches!((clues.coded, clues.ordinal.or(outside.0)), (Some(value), Some(ordinal)) if whole(ordinal, max) != AnswerValue::Value(value));
     let is_bare_figure = clues.coded.is_none() && figure == clues.figure && clues.is_local_code;
     let figure_above_words = match (clues.figure, clues.words) {
         (Some(figure), Some(words)) if is_bare_figure => {
@@ -259,6 +268,9 @@ pub(super) enum Figure {
 
 /// Reads `value[x]` as a total.
 pub(super) fn figure_in(node: &JsonNode<'_>) -> Figure {
+    if is_absent(node) {
+        return Figure::Other;
+    }
     if let Some(quantity) = node.get("valueQuantity") {
         if quantity.get("comparator").is_some() {
             return Figure::Compared;
@@ -287,6 +299,11 @@ pub(super) fn figure_in(node: &JsonNode<'_>) -> Figure {
         None if has_value(node) => Figure::Other,
         None => Figure::Nothing,
     }
+}
+
+/// Whether an Observation says that it has no value: one beside that is a placeholder.
+fn is_absent(node: &JsonNode<'_>) -> bool {
+    node.get("dataAbsentReason").is_some()
 }
 
 /// Whether an answer says itself what it counts.

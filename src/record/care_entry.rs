@@ -146,6 +146,7 @@ pub fn cared(
     if let Some(start) = course.start().filter(|start| on < *start && moves_the_course(care)) {
         return Err(Problem::unprocessable(format!("before the episode began, {start}")).at("on"));
     }
+    not_before_hold(&entries, id, care, on)?;
     consistent(&dossier.story, Some(id), care, on)?;
     reopens_alone(&dossier, id, care)?;
     replaces_the_last(&dossier.story, id, care)?;
@@ -164,6 +165,17 @@ pub fn cared(
     dossier.story.entries.push(entry);
     settle(set, context, dossier, Some(line))?;
     Ok(answer)
+}
+
+/// Treatment is resumed after it was put on hold, not before.
+fn not_before_hold(entries: &[&CareEntry], id: EpisodeId, care: &Care, on: NaiveDate) -> Result<(), Problem> {
+    let holds = entries.iter().filter(|e| e.episode == Some(id) && matches!(e.care, Care::Hold { .. }));
+    match holds.map(|hold| hold.on).max() {
+        Some(began) if matches!(care, Care::Resume) && on < began => {
+            Err(Problem::unprocessable(format!("before the hold began, {began}")).at("on"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether what an entry refers to exists in the patient's story.

@@ -41,8 +41,6 @@ pub(super) fn single_item(
 
 /// Charts file the items of one form seconds apart.
 const NEXT_ITEM: TimeDelta = TimeDelta::minutes(2);
-/// Nobody takes longer over one form.
-const WHOLE_FORM: TimeDelta = TimeDelta::minutes(15);
 
 /// The items that were taken together with one: those of its panel, or else those around its instant.
 fn taken_together(
@@ -54,8 +52,9 @@ fn taken_together(
     let mut together = if let Some(panel) = set.panel_of(&item.source)? {
         set.items_of_panel(patient, item.instrument, &panel)?
     } else {
-        let items = set.items_between(patient, item.instrument, (at - WHOLE_FORM, at + WHOLE_FORM))?;
-        let taking = takings(items).into_iter().find(|taking| taking.iter().any(|item| item.taken_at == at));
+        let taking = takings(set.loose_items(patient, item.instrument)?)
+            .into_iter()
+            .find(|taking| taking.iter().any(|item| item.taken_at == at));
         taking.unwrap_or_default()
     };
     together.sort_by(|a, b| (a.item, &a.source).cmp(&(b.item, &b.source)));
@@ -145,8 +144,7 @@ fn joined(
     let mut joined = measure(id, instrument, &answers, taken, counting, &any.source);
     if let Some(m) = &mut joined {
         // The other items may be on their way, or may never have been asked: nobody is sent to ask item 9 yet.
-        m.item9_unknown =
-            m.item9_unknown && instrument.self_harm_item().is_some_and(|i| answers.unreadable.contains(&i));
+        m.item9_unknown &= answers.unreadable.iter().any(|item| instrument.definition().is_about_safety(*item));
     }
     joined.or_else(|| {
         (counting == EvidenceStatus::Retracted).then(|| Measurement {
@@ -247,5 +245,7 @@ mod tests {
         assert_eq!(of(&[(0, 0), (0, 0), (1, 0)]), [3], "sent twice");
         assert_eq!(of(&[(0, 0), (1, 300)]), [1, 1]);
         assert_eq!(of(&[(0, 0), (1, 3), (0, 30), (1, 33)]), [2, 2]);
+        let slow: Vec<(usize, i64)> = (0..9).map(|item| (item, 120 * i64::try_from(item).unwrap())).collect();
+        assert_eq!(of(&slow), [9], "two minutes apart");
     }
 }

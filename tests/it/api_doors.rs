@@ -229,6 +229,9 @@ async fn what_cannot_be_is_refused_with_its_place() {
     ] {
         world.post(&hold, body).await.expect(422);
     }
+    world.post(&hold, json!({"from": "2026-02-02", "reason": "away"})).await.expect(201);
+    let resume = format!("episodes/{}/resume", ids.episode);
+    assert_eq!(world.post(&resume, json!({"on": "2026-02-01"})).await.expect(422).body["expression"], "on");
     for (query, at) in [
         ("caseload?limit=0", "limit"),
         ("caseload?limit=many", "limit"),

@@ -89,11 +89,14 @@ pub(super) struct ScaleAnswer {
 }
 
 /// A scale as its file says it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ScaleFile {
     #[serde(default)]
     telling: bool,
+    /// "Yes, last week" is yes: the first word decides, unless it says no.
+    #[serde(default)]
+    first_word: bool,
     pub(super) answers: Vec<ScaleAnswer>,
 }
 
@@ -104,6 +107,7 @@ pub struct Scale {
     pub max: u8,
     /// Its answers alone say that a form resembles one of ours.
     pub telling: bool,
+    first_word: bool,
     coded: HashMap<String, u8>,
     worded: HashMap<String, u8>,
     /// How each value is written first.
@@ -114,7 +118,7 @@ pub struct Scale {
 impl Scale {
     pub(super) fn new(file: &ScaleFile, reversed: bool) -> Self {
         let max = file.answers.iter().map(|answer| answer.value).max().unwrap_or(0);
-        let mut scale = Self { max, telling: file.telling, ..Self::default() };
+        let mut scale = Self { max, telling: file.telling, first_word: file.first_word, ..Self::default() };
         for answer in &file.answers {
             let value = if reversed { max - answer.value } else { answer.value };
             scale.coded.extend(answer.codes.iter().map(|code| (code.clone(), value)));
@@ -142,7 +146,12 @@ impl Scale {
 
     /// The value of an answer's words in normal form.
     pub fn worded(&self, normal: &str) -> Option<u8> {
-        self.worded.get(normal).copied()
+        let first = || {
+            let word = normal.split(' ').next().filter(|_| self.first_word)?;
+            // "No answer" is not no.
+            self.worded.get(word).filter(|value| **value > 0)
+        };
+        self.worded.get(normal).or_else(first).copied()
     }
 }
 
@@ -293,6 +302,11 @@ impl Definition {
         self.items.iter().map(|item| u16::from(item.scale.max)).sum()
     }
 
+    /// Whether an item (0-based) asks about thoughts of death or self-harm.
+    pub fn is_about_safety(&self, item: usize) -> bool {
+        self.self_harm == Some(item) || self.items.get(item).is_some_and(|item| item.supplement.is_some())
+    }
+
     /// The highest answer to any item.
     pub fn item_max(&self) -> u8 {
         self.items.iter().map(|item| item.scale.max).max().unwrap_or(0)
@@ -365,7 +379,9 @@ impl DefinitionFile {
         let label = item.label.as_ref().or_else(|| base?.label.as_ref()).ok_or("an item without a label")?;
         let phrases = base.iter().flat_map(|base| &base.phrases).chain(&item.phrases);
         let scale = match (&item.answers, item.scale.as_ref().or(self.scale.as_ref())) {
-            (Some(answers), _) => Scale::new(&ScaleFile { telling: false, answers: answers.clone() }, item.reversed),
+            (Some(answers), _) => {
+                Scale::new(&ScaleFile { answers: answers.clone(), ..ScaleFile::default() }, item.reversed)
+            }
             (None, Some(name)) => Scale::new(known.scale(name)?, item.reversed),
             (None, None) => return Err(format!("no scale for \"{label}\"")),
         };

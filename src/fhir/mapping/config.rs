@@ -84,10 +84,7 @@ impl Meaning {
     pub fn is_about_safety(&self) -> bool {
         match *self {
             Self::Safety(..) => true,
-            Self::Item(instrument, position) => {
-                let definition = instrument.definition();
-                definition.self_harm == Some(position) || definition.items[position].supplement.is_some()
-            }
+            Self::Item(instrument, position) => instrument.definition().is_about_safety(position),
             _ => false,
         }
     }

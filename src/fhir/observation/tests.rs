@@ -57,6 +57,16 @@ fn a_total_is_read_from_every_kind_of_value_on_the_total_or_the_panel() {
 }
 
 #[test]
+fn a_value_beside_the_reason_why_there_is_none_is_no_score() {
+    let absent = json!({"valueInteger": 0, "dataAbsentReason": {"coding": [{"code": "not-performed"}]}});
+    let total = evidence(&observation("44261-6", &absent));
+    assert_eq!(total.doubt.map(|doubt| doubt.code), Some("not_a_score"));
+    let item = evidence(&observation("44260-8", &absent));
+    let scored = score(item.readings[0].instrument, &item.readings[0].answers).unwrap();
+    assert_eq!((scored.item9, scored.item9_unreadable), (None, true));
+}
+
+#[test]
 fn a_total_that_is_none_is_unscorable_with_the_reason() {
     for (value, issue) in [
         (json!({"valueInteger": 28}), "total_out_of_range"),

@@ -67,6 +67,14 @@ impl FormItem<'_> {
         })
     }
 
+    /// What its words ask about self-harm, where its code says that it is something else.
+    pub(super) fn hidden_safety(&self) -> Option<Meaning> {
+        if self.is_open() || self.coded.iter().any(Meaning::is_about_safety) {
+            return None;
+        }
+        lexicon().question(self.words()).into_iter().find(Meaning::is_about_safety)
+    }
+
     /// The item (0-based) of an instrument that it is.
     pub(super) fn item_of(&self, instrument: Instrument) -> Option<usize> {
         self.meanings().iter().find_map(|meaning| match meaning {
@@ -121,8 +129,10 @@ fn collect<'n>(
 ) {
     for node in parent.list("item") {
         let link_id = node.text("linkId").unwrap_or_default();
-        let all = node.list("answer");
         let question = questions.get(link_id);
+        let coded = coded(node, link_id, question.map(|question| question.node), mapping);
+        let inner = inner_answer(node, &coded, mapping);
+        let all = inner.unwrap_or(node).list("answer");
         let offered = |given| question.and_then(|question| question.option_of(given)).unwrap_or(given);
         let answers: Vec<_> = all.iter().filter(|answer| answer::has_value(answer)).map(offered).collect();
         let question = question.map(|question| question.node);
@@ -131,19 +141,31 @@ fn collect<'n>(
             node,
             is_answered: !answers.is_empty(),
             answers,
-            is_group: node.get("item").is_some(),
-            coded: coded(node, link_id, question, mapping),
+            is_group: inner.is_none() && node.get("item").is_some(),
+            coded,
             is_only_numbered: mapping.configured(link_id).is_some() && is_generic(link_id),
             text: node.text("text").or_else(|| question?.text("text")),
             normal: OnceCell::new(),
             worded: OnceCell::new(),
             total_like: OnceCell::new(),
         });
-        collect(node, questions, mapping, entries);
+        if inner.is_none() {
+            collect(node, questions, mapping, entries);
+        }
         for answer in all {
             collect(answer, questions, mapping, entries);
         }
     }
+}
+
+/// The only item below one that its code identifies, where it says nothing itself and holds the answer.
+fn inner_answer<'n>(node: &'n JsonNode<'n>, own: &[Meaning], mapping: &CodeMapping) -> Option<&'n JsonNode<'n>> {
+    let is_item = own.iter().any(|meaning| matches!(meaning, Meaning::Item(..) | Meaning::Safety(..)));
+    let [inner] = node.list("item") else { return None };
+    let says_nothing = inner.get("text").is_none() && inner.get("item").is_none();
+    let link_id = inner.text("linkId").unwrap_or_default();
+    (is_item && node.get("answer").is_none() && says_nothing && coded(inner, link_id, None, mapping).is_empty())
+        .then_some(inner)
 }
 
 /// What an item is by configuration or by code: its linkId's, its definition's, its question's in the Questionnaire.
@@ -173,7 +195,9 @@ fn coded(
     };
     let places = [Some(link_id), node.text("definition"), question.and_then(|question| question.text("definition"))];
     let mut found = places.into_iter().flatten().map(in_text);
-    found.find(|meanings| !meanings.is_empty()).or_else(|| in_question(question?)).unwrap_or_default()
+    // R4 has no code here; some write the Questionnaire's all the same.
+    let in_codes = || [Some(node), question].into_iter().flatten().find_map(in_question);
+    found.find(|meanings| !meanings.is_empty()).or_else(in_codes).unwrap_or_default()
 }
 
 /// `1`, `2.1`: too little to go by alone.

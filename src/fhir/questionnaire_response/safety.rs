@@ -23,6 +23,12 @@ pub(super) fn add(
         let Some(meaning) = entry.about_safety() else { continue };
         add_question(readings, meaning, &entry.answers, mapping);
     }
+    // A code and a text that disagree: the code wins, and a suicidal answer is asked for.
+    for entry in placed.iter().filter_map(|index| entries.get(*index)) {
+        if let Some(meaning) = entry.hidden_safety() {
+            add_question(readings, meaning, &entry.answers, mapping);
+        }
+    }
 }
 
 /// One question with its answers.

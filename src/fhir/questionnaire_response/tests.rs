@@ -3,6 +3,7 @@
 mod answering;
 mod any_form;
 mod finding;
+mod suicidal;
 
 use chrono::DateTime;
 use serde_json::{Value, json};

@@ -86,22 +86,14 @@ impl WorkingSet {
         Ok(items)
     }
 
-    /// The single items of an instrument from one instant to another that no panel names, in order of time, item and
-    /// source.
-    pub fn items_between(
-        &mut self,
-        patient: PatientId,
-        instrument: Instrument,
-        (from, to): (DateTime<Utc>, DateTime<Utc>),
-    ) -> Result<Vec<ItemObservation>, Problem> {
+    /// The single items of an instrument that no panel names, in order of time, item and source.
+    pub fn loose_items(&mut self, patient: PatientId, instrument: Instrument) -> Result<Vec<ItemObservation>, Problem> {
         self.read_items(patient)?;
-        let is_of_taking =
-            |item: &&ItemObservation| item.instrument == instrument && (from..=to).contains(&item.taken_at);
         let from_patient = self.items.from((patient, String::new()));
         let of_patient = from_patient.take_while(|((of, _), _)| *of == patient).map(|(_, item)| item);
-        let around: Vec<ItemObservation> = of_patient.filter(is_of_taking).cloned().collect();
-        let mut items = Vec::new();
-        for item in around {
+        let all: Vec<ItemObservation> = of_patient.filter(|item| item.instrument == instrument).cloned().collect();
+        let mut items = Vec::with_capacity(all.len());
+        for item in all {
             if self.panel_of(&item.source)?.is_none() {
                 items.push(item);
             }
