@@ -51,7 +51,7 @@ struct Options {
     #[arg(long)]
     pid: Option<u32>,
     #[command(flatten)]
-    peer: peer::Options,
+    peer: peer::PeerOptions,
 }
 
 fn main() -> ExitCode {

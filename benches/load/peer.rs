@@ -8,19 +8,19 @@ use crate::meter::Watched;
 
 /// Which server, and how it is reached.
 #[derive(clap::Args)]
-pub struct Options {
+pub struct PeerOptions {
     /// The base of another FHIR server, for instance `http://127.0.0.1:8080/fhir`. It gets the same patients, single forms and
     /// Bundles, and stands in the table beside ours. Its database should be empty.
     #[arg(long = "peer", id = "peer")]
     url: Option<String>,
     /// A bearer token for it.
-    #[arg(long = "peer-token", requires = "peer")]
+    #[arg(id = "peer-token", long = "peer-token", requires = "peer")]
     token: Option<String>,
     /// Its process, for its processor time and memory.
-    #[arg(long = "peer-pid", requires = "peer")]
+    #[arg(id = "peer-pid", long = "peer-pid", requires = "peer")]
     pid: Option<u32>,
     /// The first process of its PostgreSQL.
-    #[arg(long = "peer-postmaster", requires = "peer")]
+    #[arg(id = "peer-postmaster", long = "peer-postmaster", requires = "peer")]
     postmaster: Option<u32>,
 }
 
@@ -30,7 +30,7 @@ pub struct Peer {
     pub target: Target<'static>,
 }
 
-impl Options {
+impl PeerOptions {
     pub fn find(&self) -> Result<Option<Peer>, Failed> {
         let Some(url) = &self.url else { return Ok(None) };
         let rest = url.strip_prefix("http://").ok_or("--peer: only http:// is spoken here")?;
