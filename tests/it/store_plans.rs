@@ -55,7 +55,7 @@ const ABOUT_EVERYTHING: &[(&str, &str)] = &[
 ];
 
 /// Tables of one row, or a few, for each clinic.
-const SMALL: [&str; 4] = ["journal_head", "rule_set", "rule_activation", "questionnaire"];
+const SMALL: [&str; 5] = ["journal_head", "rule_set", "rule_activation", "questionnaire", "api_key"];
 
 /// The statements in a source text; pieces that only Rust puts together are left to the texts that they are part of.
 fn statements(source: &str) -> Vec<String> {
