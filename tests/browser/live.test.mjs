@@ -67,7 +67,7 @@ test('what was unfolded stays unfolded, what was typed stays typed', async () =>
   await page.locator('#hold-reason').fill('Travelling until');
   await served.send('care_manager', `/api/v1/patients/${people[11]}/measurements`,
     { instrument: 'phq9', taken_at: new Date(Date.now() - 60000).toISOString(), answers: [1, 1, 1, 1, 1, 1, 1, 1, 1] });
-  await page.waitForFunction(() => /unassessed/.test(document.querySelector('#safety-strip .head')?.textContent || ''));
+  await page.waitForFunction(() => /not assessed/.test(document.querySelector('#safety-strip .head')?.textContent || ''));
   assert.equal(await page.locator('#hold-reason').inputValue(), 'Travelling until');
   assert.deepEqual(page.faults, []);
   await page.context().close();

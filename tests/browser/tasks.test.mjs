@@ -130,7 +130,7 @@ describe('with a mouse', () => {
     await page.locator('#safety-assessment button').click();
     assert.match(await done(page), /safety assessment was recorded/);
     const strip = await page.locator('#safety-strip').innerText();
-    assert.match(strip, waiting === 1 ? /No unassessed/ : new RegExp(`${waiting - 1} unassessed`));
+    assert.match(strip, waiting === 1 ? /No unassessed/ : new RegExp(`${waiting - 1} not assessed`));
     assert.deepEqual(page.faults, []);
   });
 
