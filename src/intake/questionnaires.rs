@@ -39,13 +39,14 @@ impl Intake {
                 Err(failure) if failure.is_refused_for_good() => None,
                 Err(_) => continue,
             };
-            let mut tx = self.db.begin("questionnaire").await?;
-            questionnaire::put(&mut tx, &connection.clinic, &canonical, body.as_deref(), self.clock.now()).await?;
-            tx.commit().await?;
             known.learn(&canonical, body.as_deref());
             if body.is_some() {
                 self.read_forms_again(connection, &canonical).await?;
             }
+            // Last: if the process ends before, the EHR is asked again and no form is left as it was.
+            let mut tx = self.db.begin("questionnaire").await?;
+            questionnaire::put(&mut tx, &connection.clinic, &canonical, body.as_deref(), self.clock.now()).await?;
+            tx.commit().await?;
         }
         Ok(())
     }

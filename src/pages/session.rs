@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_lc_rs::rand;
+use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequestParts, Request};
 use axum::http::header::{COOKIE, HOST, ORIGIN};
 use axum::http::request::Parts;
@@ -304,14 +305,24 @@ impl FromRequest<Pages> for FormPost {
     type Rejection = Response;
 
     async fn from_request(request: Request, pages: &Pages) -> Result<Self, Response> {
-        let (mut parts, body) = request.into_parts();
-        let visitor = <Visitor as FromRequestParts<Pages>>::from_request_parts(&mut parts, pages).await?;
-        let refused = |problem: Problem| ProblemPage(problem).into_response();
-        let limit = parts.extensions.get::<BodyLimit>().copied().unwrap_or_default();
-        let bytes = read_body(&parts.headers, body, limit.body).await.map_err(refused)?;
+        let (visitor, headers, bytes) = visitor_with_body(request, pages, |limit| limit.body).await?;
         let fields: Vec<(String, String)> = form_urlencoded::parse(&bytes).into_owned().collect();
-        Self::checked(visitor, &parts.headers, fields).map_err(refused)
+        Self::checked(visitor, &headers, fields).map_err(|problem| ProblemPage(problem).into_response())
     }
+}
+
+/// Who sends a page's form, and what: its body is read only after its sender is known.
+pub(super) async fn visitor_with_body(
+    request: Request,
+    pages: &Pages,
+    most: impl FnOnce(BodyLimit) -> usize,
+) -> Result<(Visitor, HeaderMap, Bytes), Response> {
+    let (mut parts, body) = request.into_parts();
+    let visitor = <Visitor as FromRequestParts<Pages>>::from_request_parts(&mut parts, pages).await?;
+    let limit = parts.extensions.get::<BodyLimit>().copied().unwrap_or_default();
+    let bytes = read_body(&parts.headers, body, most(limit)).await;
+    let bytes = bytes.map_err(|problem| ProblemPage(problem).into_response())?;
+    Ok((visitor, parts.headers, bytes))
 }
 
 /// A form that another site sends is not what the visitor meant.

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
@@ -11,8 +11,7 @@ use multer::Multipart;
 
 use super::Pages;
 use super::response::ProblemPage;
-use super::session::{FormPost, Visitor};
-use crate::listener::{BodyLimit, read_body};
+use super::session::{FormPost, visitor_with_body};
 use crate::problem::Problem;
 
 /// The fields of a form and the file that was chosen.
@@ -26,14 +25,11 @@ impl FromRequest<Pages> for UploadPost {
     type Rejection = Response;
 
     async fn from_request(request: Request, pages: &Pages) -> Result<Self, Response> {
-        let (mut parts, body) = request.into_parts();
-        let visitor = <Visitor as FromRequestParts<Pages>>::from_request_parts(&mut parts, pages).await?;
+        let (visitor, headers, bytes) = visitor_with_body(request, pages, |limit| limit.bundle).await?;
         let refused = |problem: Problem| ProblemPage(problem).into_response();
-        let limit = parts.extensions.get::<BodyLimit>().copied().unwrap_or_default();
-        let bytes = read_body(&parts.headers, body, limit.bundle).await.map_err(refused)?;
-        let kind = parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let (fields, file) = read(kind, bytes).await.map_err(refused)?;
-        let form = FormPost::checked(visitor, &parts.headers, fields).map_err(refused)?;
+        let form = FormPost::checked(visitor, &headers, fields).map_err(refused)?;
         Ok(Self { form, file })
     }
 }
